@@ -1,0 +1,36 @@
+"""What a strategy may ask of a policy and of a PRM. It says nothing about who answers: vLLM here, a script in tests."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tts_study.records import Problem, Sampled, Scored
+
+
+class Policy(Protocol):
+    """A language model that proposes solutions."""
+
+    def prompt(self, problem: Problem) -> tuple[int, ...]:
+        """The problem as token ids, chat template applied: the first prefix of every search."""
+        ...
+
+    async def complete(
+        self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None
+    ) -> Sampled:
+        """Sample `n` continuations up to the model's own end; `temperature` overrides the policy's setting."""
+        ...
+
+    async def steps(self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None) -> Sampled:
+        """Sample `n` next steps, each up to and including the next step separator (or the end)."""
+        ...
+
+
+class PRM(Protocol):
+    """A process reward model: how likely is each step of a solution to be right?"""
+
+    async def score_solutions(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
+        """Score every step of whole solutions, each in one pass; equal solutions are scored once."""
+        ...
+
+    async def score_last_steps(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
+        """Score only the last step of each partial solution; the steps before it come from the prefix cache."""
+        ...

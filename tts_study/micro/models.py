@@ -1,0 +1,60 @@
+"""The ladder of micro policies and the PRM: sizes, training lengths, and the two ways to build their inputs.
+
+The names say which model of the real study each one stands in for. 1b : 3b : 8b keep the real ratio of parameters.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tts_study.micro.tokenizer import build_tokenizer
+
+CONTEXT = 512  # tokens; the longest solution in PRM format takes about 250
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model of the ladder and how long it trains.
+
+    Attributes:
+        name: the model's name and the folder of its checkpoint.
+        hidden: width; heads are 32 wide.
+        layers: depth.
+        steps: optimizer steps of `TOKENS_PER_STEP` tokens each.
+        learning_rate: peak of the schedule.
+    """
+
+    name: str
+    hidden: int
+    layers: int
+    steps: int
+    learning_rate: float
+
+
+POLICIES = (
+    ModelSpec("1b", hidden=64, layers=3, steps=4000, learning_rate=4e-3),
+    ModelSpec("3b", hidden=96, layers=4, steps=3000, learning_rate=3e-3),
+    ModelSpec("8b", hidden=128, layers=6, steps=2500, learning_rate=2e-3),
+    ModelSpec("70b", hidden=192, layers=8, steps=2600, learning_rate=1.5e-3),
+)
+
+
+def build_model(spec: ModelSpec, seed: int) -> LlamaForCausalLM:
+    """A freshly initialised Llama of the spec's size (fp32)."""
+    tokenizer = build_tokenizer(CONTEXT)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=spec.hidden,
+        intermediate_size=3 * spec.hidden,
+        num_hidden_layers=spec.layers,
+        num_attention_heads=spec.hidden // 32,
+        num_key_value_heads=spec.hidden // 32,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config)

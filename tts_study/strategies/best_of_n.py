@@ -1,0 +1,47 @@
+"""Sampling strategies: draw `n` whole solutions, let a PRM score them (or not), and pick.
+
+    1. sample n completions of the problem independently
+    2. score each completion's steps with the PRM
+    3. Best-of-N:           the answer of the completion with the highest score
+       weighted Best-of-N:  the answer whose completions' scores add up highest
+       majority:            the answer given most often (needs no step 2)
+
+Source: blog "Scaling test-time compute with open models", sections "Best-of-N" and "Majority voting"; weighted
+Best-of-N after Li et al. 2023 (arXiv 2206.02336), equation 2. Step 3 is `tts_study.selection`, on the stored run:
+all three rules, at every n up to N, come from one run of N completions.
+"""
+
+from tts_study.engines.interface import PRM, Policy
+from tts_study.records import Completion, Generation, Problem, SearchResult
+from tts_study.steps import split_steps
+
+
+async def best_of_n(problem: Problem, policy: Policy, prm: PRM, *, n: int, seed: int) -> SearchResult:
+    """Draw `n` completions and score every step of each."""
+    # 1. sample
+    sampled = await policy.complete(policy.prompt(problem), n=n, seed=seed)
+    steps = [split_steps(generation.text) for generation in sampled.generations]
+    # 2. score
+    scored = await prm.score_solutions(problem, steps)
+    completions = tuple(map(_completion, sampled.generations, steps, scored.step_scores))
+    return SearchResult(problem.id, completions, sampled.cost + scored.cost)
+
+
+async def majority(problem: Problem, policy: Policy, prm: PRM | None, *, n: int, seed: int) -> SearchResult:
+    """Draw `n` completions for a vote; no PRM is asked."""
+    sampled = await policy.complete(policy.prompt(problem), n=n, seed=seed)
+    completions = tuple(_completion(generation, split_steps(generation.text)) for generation in sampled.generations)
+    return SearchResult(problem.id, completions, sampled.cost)
+
+
+async def greedy(problem: Problem, policy: Policy, prm: PRM | None, *, n: int, seed: int) -> SearchResult:
+    """The policy's single most likely completion, token by token (temperature 0); `n` must be 1."""
+    sampled = await policy.complete(policy.prompt(problem), n=1, seed=seed, temperature=0.0)
+    completions = tuple(_completion(generation, split_steps(generation.text)) for generation in sampled.generations)
+    return SearchResult(problem.id, completions, sampled.cost)
+
+
+def _completion(
+    generation: Generation, steps: tuple[str, ...], step_scores: tuple[float, ...] = ()
+) -> Completion:
+    return Completion(steps, len(generation.token_ids), generation.stop == "end", step_scores)
