@@ -1,0 +1,190 @@
+r"""Answers: take them out of a completion, bring them to a canonical form, and group, vote and grade by that form.
+
+Two answers are equal if their canonical forms are the same string, so equality is reflexive, symmetric and transitive
+by construction, voting and grading cannot disagree, and n answers are grouped by n look-ups. For example::
+
+    \boxed{14/12}  \boxed{\tfrac76}  \boxed{1\frac{1}{6}}  ->  "7/6"
+    \boxed{5x-3}   \boxed{-3+5x}                           ->  "5*x-3"
+    \boxed{(3, \frac{\pi}{2}]}                             ->  "(3;~1.57079632679489661923132169164]"
+
+Numbers and polynomials in one variable are read by a small exact grammar (`answers_text`). Sets, lists, tuples,
+intervals, unions, matrices and `\pm` are taken apart here. What remains goes to `math-verify`, which turns LaTeX into
+SymPy (`answers_symbolic`). That runs in a second process, under limits of time and memory, since a model may write
+anything (`9^{9^{9^9}}`); an answer that exceeds them is no answer. Nothing is ever evaluated as Python.
+
+We use math-verify's parser but not its `verify`, which compares pairs with tolerance and is no equivalence relation:
+9% equals both 9 and 0.09 there, and 1/3 equals 0.333333. Where we differ from it:
+
+- decimals are exact: 0.5 is 1/2, and 0.3333 is not 1/3;
+- percent signs, degrees, currencies and units are dropped, as MATH's own grader does: 9% is 9;
+- a single letter is not a unit: `5h` is a polynomial;
+- words are compared as words: `even` is not e·v·e·n;
+- `a, b` and {a, b} are sets, (a, b) is ordered; an interval's ends matter;
+- `52_8` is not 52;
+- its timeouts are signals, which do not work in threads and event loops: our limits are another process's.
+"""
+
+import logging
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+
+from tts_study.answers_text import is_balanced, is_phrase, read_plain, split_outside, tidy, unwrap
+from tts_study.answers_worker import Worker, WorkerLostError
+from tts_study.selection import NO_ANSWER
+
+logger = logging.getLogger(__name__)
+
+MAX_LENGTH = 2000  # characters; MATH's longest answer has about 160
+MAX_DEPTH = 5  # of sets of tuples of ...
+
+dropped: Counter[str] = Counter()  # distinct answers given up as "no answer" so far, by reason
+_worker = Worker("tts_study.answers_symbolic", limit_s=2.0, memory_mib=512)
+
+
+# --- extraction ----------------------------------------------------------------------------------------------------
+
+_BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*(?:(?P<brace>\{)|(?P<bare>[^\s${}\\]+))?")
+
+
+def extract(text: str) -> str | None:
+    r"""The content of the last `\boxed{...}` or `\fbox{...}` (or `\boxed 5`), or None.
+
+    An empty box counts as not there. If the last box never closes, the text was cut in the middle, and there is no
+    answer rather than an earlier, intermediate one.
+    """
+    for box in reversed(list(_BOX.finditer(text))):
+        if box["brace"]:
+            end = _closing_brace(text, box.end())
+            if end is None:
+                return None
+            content = text[box.end() : end].strip()
+        else:
+            content = (box["bare"] or "").rstrip(".,;:")
+        if content:
+            return content
+    return None
+
+
+def _closing_brace(text: str, start: int) -> int | None:
+    depth = 1
+    for token in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(token[0], 0)  # an escaped brace is neither
+        if depth == 0:
+            return token.start()
+    return None
+
+
+# --- canonical form ------------------------------------------------------------------------------------------------
+
+
+class UnreadableError(Exception):
+    """An answer has no canonical form; the message is the reason in two or three words."""
+
+
+@lru_cache(maxsize=100_000)
+def canonical(answer: str) -> str | None:
+    """The canonical form of an answer, the same for equal answers; None if it cannot be read as an answer at all."""
+    try:
+        if len(answer) > MAX_LENGTH:
+            raise UnreadableError("too long")
+        if any(unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() for c in answer):
+            raise UnreadableError("control characters")
+        text = tidy(answer)
+        if not is_balanced(text):
+            raise UnreadableError("unbalanced brackets")
+        return _form(text)
+    except (UnreadableError, WorkerLostError) as reason:
+        dropped[str(reason)] += 1
+        logger.info("no answer (%s): %.80r", reason, answer)
+        return None
+
+
+def equivalent(a: str, b: str) -> bool:
+    """Whether two answers are equal; an answer that cannot be read equals only itself."""
+    return a == b or (canonical(a) is not None and canonical(a) == canonical(b))
+
+
+def is_correct(answer: str | None, gold: str) -> bool:
+    """Whether an answer is right, by the same equality that groups votes; no answer is wrong."""
+    form = None if answer is None else canonical(answer)
+    return form is not None and form == canonical(gold)
+
+
+def group(answers: Sequence[str | None]) -> list[int]:
+    """Number the answers so that equal ones share a number, from 0 in order of first appearance.
+
+    What is None, or cannot be read, gets `NO_ANSWER` (-1).
+    """
+    numbers: dict[str, int] = {}
+    forms = [None if answer is None else canonical(answer) for answer in answers]
+    return [NO_ANSWER if form is None else numbers.setdefault(form, len(numbers)) for form in forms]
+
+
+# --- structure: sets, tuples and the like are taken apart, and their elements read ----------------------------------
+
+_MATRIX = re.compile(r"\\begin\{([bpvBV]?matrix|array)\}(?:\{[clr|]*\})?(?P<body>.*)\\end\{\1\}", re.DOTALL)
+_NAMED = re.compile(
+    r"(?P<name>[a-zA-Z](?:_\{?\w+\}?|\([a-z]\))?|\([a-z](?:,[a-z])+\))\s*(?:=|\\in(?![a-z]))(?P<value>[^=]+)"
+)
+_BROKEN = re.compile(r"^[*/^=_]|[-+*/^=_]\s*(?:[*/^=_)\]}]|$)")  # an operator without its operand
+_SPACED = re.compile(r"(?<![\d_.^])\d+\s+\d")  # math-verify reads "1 2" as 3
+
+
+def _form(text: str, depth: int = 0) -> str:
+    text = text.strip()
+    if not text:
+        raise UnreadableError("empty")
+    if depth > MAX_DEPTH:
+        raise UnreadableError("too deep")
+    if (plain := read_plain(text)) is not None:
+        return plain
+    if matrix := _MATRIX.fullmatch(text):
+        rows = [split_outside(row, "&") for row in split_outside(matrix["body"], r"\\") if row.strip()]
+        return _ordered("[", [_ordered("[", [_form(cell, depth + 1) for cell in row], "]") for row in rows], "]")
+    if len(intervals := split_outside(text, r"\cup")) > 1:
+        return _unordered([_form(interval, depth + 1) for interval in intervals])
+
+    brackets, inner = unwrap(text)
+    elements = split_outside(inner if brackets == r"\{\}" else text, ",")
+    elements = _without_name(elements) if depth == 0 else elements
+    elements = [signed for element in elements for signed in _plus_and_minus(element)]
+    if elements != [text]:
+        return _unordered([_form(element, depth + 1) for element in elements])
+    if brackets:
+        parts = split_outside(inner, ",")
+        ends = brackets if len(parts) == 2 else "()"  # only an interval's ends can be open or closed
+        return _ordered(ends[0], [_form(part, depth + 1) for part in parts], ends[1])
+    return _leaf(text)
+
+
+def _leaf(text: str) -> str:
+    if is_phrase(text):
+        return f"text {' '.join(text.casefold().split())}"
+    if _SPACED.search(text) or _BROKEN.search(text):
+        raise UnreadableError("malformed")
+    return _worker.ask(text) or f"text {text.replace(' ', '')}"
+
+
+def _ordered(opening: str, forms: list[str], closing: str) -> str:
+    return forms[0] if len(forms) == 1 else f"{opening}{';'.join(forms)}{closing}"
+
+
+def _unordered(forms: list[str]) -> str:
+    return _ordered("{", sorted(set(forms)), "}")
+
+
+def _without_name(elements: list[str]) -> list[str]:
+    """`x=1, x=2` and `x=1, 2` to `1, 2`; but `a=1, b=2` stays."""
+    named = [_NAMED.fullmatch(element.strip()) for element in elements]
+    if len({match["name"] for match in named if match}) != 1:
+        return elements
+    return [match["value"] if match else element for match, element in zip(named, elements, strict=True)]
+
+
+def _plus_and_minus(element: str) -> list[str]:
+    if r"\pm" not in element or unwrap(element.strip())[0] == r"\{\}":
+        return [element]
+    return [element.replace(r"\pm", sign) for sign in "+-"]

@@ -1,0 +1,188 @@
+r"""LaTeX expressions to canonical forms, by math-verify's parser and SymPy. The program that `answers_worker` runs.
+
+An expression is canonical by its value, not by a normal form that some simplification may or may not reach:
+
+- a rational number, polynomial or rational function is brought to lowest terms: exact;
+- any other number (surds, pi, logarithms, complex numbers) is its value to 30 digits;
+- any other expression with variables is its values at three fixed points (`\cot x` equals `\cos x/\sin x`).
+
+Two different values that agree to 30 digits would be taken for one; no answer in practice does that.
+"""
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import sympy
+from latex2sympy2_extended import NormalizationConfig
+from math_verify import LatexExtractionConfig, parse
+from sympy.core.relational import Relational
+
+from tts_study.answers_text import polynomial_form
+
+DIGITS = 30
+GUARD_DIGITS = 20
+POINTS = 3
+TOLERANCE = Fraction(1, 10**DIGITS)
+ZERO = Fraction(1, 10**70)  # what SymPy leaves of a sum that cancels is smaller
+MAX_FORM = 5000  # characters; a longer form is replaced by its hash
+# the caller has removed boxes and units: math-verify's own list of units holds single letters (5h would become 5)
+_CONFIG = [LatexExtractionConfig(boxed_match_priority=-1, normalization_config=NormalizationConfig(
+    basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none"))]  # fmt: skip
+
+
+def read(text: str) -> str | None:
+    """The canonical form of one LaTeX expression; None where math-verify cannot read it or it has no value."""
+    parsed = parse(f"${text}$", _CONFIG, fallback_mode="no_fallback", parsing_timeout=None)
+    result = _form(parsed[0]) if parsed else None
+    if result is not None and len(result) > MAX_FORM:
+        return "hash " + hashlib.sha256(result.encode()).hexdigest()
+    return result
+
+
+def _form(parsed: sympy.Basic) -> str | None:
+    if isinstance(parsed, Relational):
+        return _relation(parsed)
+    if isinstance(parsed, sympy.And | sympy.Or):
+        forms = [form for part in parsed.args if (form := _form(part)) is not None]
+        return f"{parsed.func.__name__}({';'.join(sorted(forms))})" if len(forms) == len(parsed.args) else None
+    return _expression(_exact(parsed)) if isinstance(parsed, sympy.Expr) else None
+
+
+def _exact(expr: sympy.Expr) -> sympy.Expr:
+    """Evaluate what the parser left unevaluated, decimals as fractions, and `i` as the imaginary unit."""
+    decimals = {number: sympy.Rational(str(number)) for number in expr.atoms(sympy.Float)}
+    units = {symbol: sympy.I for symbol in expr.atoms(sympy.Symbol) if symbol.name == "i"}
+    return expr.xreplace({**decimals, **units}).doit()
+
+
+def _relation(relation: Relational) -> str | None:
+    """As `difference (relation) 0`, scaled to lowest terms, `<` rather than `>`: 6 > 2x and x < 3 are the same."""
+    left, right = _exact(relation.lhs), _exact(relation.rhs)
+    if relation.rel_op in (">", ">="):
+        left, right = right, left
+    sign = {">": "<", ">=": "<="}.get(relation.rel_op, relation.rel_op)
+    difference = sympy.expand(left - right)
+    variables = sorted(difference.free_symbols, key=str)
+    if variables and difference.is_polynomial(*variables):
+        scale = abs(sympy.Poly(difference, *variables).LC())
+        difference = sympy.expand(difference / scale)
+        if sign in ("==", "!=") and sympy.Poly(difference, *variables).LC().is_negative:
+            difference = -difference
+    result = _expression(difference)
+    return None if result is None else f"{result} {sign} 0"
+
+
+def _expression(expr: sympy.Expr) -> str | None:
+    if expr in (sympy.oo, -sympy.oo):
+        return str(expr)
+    if expr.has(sympy.zoo, sympy.nan, sympy.oo):
+        return None
+    return _rational_function(expr) or _rational_function(sympy.expand(expr)) or _values(expr)
+
+
+def _rational_function(expr: sympy.Expr) -> str | None:
+    """The exact form of a quotient of polynomials with rational coefficients; None for anything else."""
+    for node in sympy.preorder_traversal(expr):
+        whole_power = isinstance(node, sympy.Pow) and node.exp.is_Integer
+        if not (whole_power or isinstance(node, sympy.Add | sympy.Mul | sympy.Symbol | sympy.Rational)):
+            return None
+    variables = sorted(expr.free_symbols, key=str)
+    top, bottom = (sympy.Poly(part, *variables, sympy.Dummy()) for part in sympy.fraction(sympy.cancel(expr)))
+    names = [str(variable) for variable in variables]
+    over = _polynomial(bottom, names, bottom.LC())
+    result = _polynomial(top, names, bottom.LC())
+    return result if over == "1" else f"({result})/({over})"
+
+
+def _polynomial(poly: sympy.Poly, names: list[str], scale: sympy.Rational) -> str:
+    terms = {}
+    for exponents, coefficient in poly.terms():
+        monomial = tuple((name, exponent) for name, exponent in zip(names, exponents, strict=False) if exponent)
+        terms[monomial] = Fraction(str(coefficient / scale))
+    return polynomial_form(terms)
+
+
+def _values(expr: sympy.Expr) -> str | None:
+    """The values at fixed points, which depend on the variables' names alone; one value for a constant."""
+    variables = list(expr.free_symbols)
+    points = [{v: _coordinate(str(v), k) for v in variables} for k in range(POINTS if variables else 1)]
+    values = [value for point in points if (value := _value(expr.xreplace(point))) is not None]
+    if len(values) < len(points):
+        return None
+    return values[0] if len(set(values)) == 1 else "|".join(values)
+
+
+def _coordinate(name: str, point: int) -> sympy.Rational:
+    """A fixed rational between -3 and 3."""
+    digest = hashlib.sha256(f"{name} {point}".encode()).digest()
+    return sympy.Rational(int.from_bytes(digest[:4], "big") % 6000 - 3000, 1009)
+
+
+def _value(number: sympy.Expr) -> str | None:
+    real, imaginary = number.evalf(DIGITS + GUARD_DIGITS).as_real_imag()
+    if not (real.is_Float or real.is_Rational) or not (imaginary.is_Float or imaginary.is_Rational):
+        return None
+    size = max(abs(real), abs(imaginary))
+    if abs(imaginary) <= size * TOLERANCE:
+        return _digits(real)
+    if abs(real) <= size * TOLERANCE:
+        return f"{_digits(imaginary)}*I"
+    return f"{_digits(real)}+{_digits(imaginary)}*I"
+
+
+def _digits(number: sympy.Number) -> str:
+    """A real number to 30 digits, or the simple fraction that it is: cos(pi/3) must be 1/2."""
+    if abs(number) < ZERO:
+        return "0"
+    exact = Fraction(str(sympy.Rational(number)))
+    near = exact.limit_denominator(10**6)
+    if abs(near - exact) <= abs(exact) * TOLERANCE and abs(exact) < 10**10:
+        return str(near)
+    return f"~{sympy.Float(number, DIGITS)}"
+
+
+# --- the program ---------------------------------------------------------------------------------------------------
+
+
+def main(memory_mib: int, seconds: int) -> None:
+    """Say "ready", then answer each line of standard input (a JSON string) with its form (a JSON string or null).
+
+    Args:
+        memory_mib: address space allowed beyond what is in use once everything is imported.
+        seconds: the process ends itself when one line takes longer, should its parent have died.
+    """
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    sys.stdout = sys.stderr  # a library's print is no reply
+    read(r"\frac{\sqrt{2}}{3} + x")  # fills the parser's caches, before the limits count
+    _limit_memory(memory_mib)
+    print(json.dumps("ready"), file=replies, flush=True)
+    for line in sys.stdin:
+        signal.alarm(seconds)
+        print(json.dumps(_form_or_none(json.loads(line))), file=replies, flush=True)
+        signal.alarm(0)
+
+
+def _form_or_none(text: str) -> str | None:
+    try:
+        return read(text)
+    except MemoryError:
+        raise  # ends this process: the parent counts it and starts another
+    except Exception:  # SymPy fails in many ways on nonsense, and each means that it has no value
+        return None
+
+
+def _limit_memory(memory_mib: int) -> None:
+    pages = Path("/proc/self/statm")
+    if pages.exists():  # Linux only; elsewhere the time limit has to do
+        limit = int(pages.read_text().split()[0]) * resource.getpagesize() + memory_mib * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
