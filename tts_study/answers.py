@@ -38,6 +38,7 @@ from tts_study.selection import NO_ANSWER
 logger = logging.getLogger(__name__)
 
 MAX_LENGTH = 2000  # characters; MATH's longest answer has about 160
+MAX_TEXT = 100  # characters of an answer that is compared as it is written, since math-verify cannot read it
 MAX_DEPTH = 5  # of sets of tuples of ...
 
 dropped: Counter[str] = Counter()  # distinct answers given up as "no answer" so far, by reason
@@ -47,6 +48,7 @@ _worker = Worker("tts_study.answers_symbolic", limit_s=2.0, memory_mib=512)
 # --- extraction ----------------------------------------------------------------------------------------------------
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*(?:(?P<brace>\{)|(?P<bare>[^\s${}\\]+))?")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 def extract(text: str) -> str | None:
@@ -70,7 +72,7 @@ def extract(text: str) -> str | None:
 
 def _closing_brace(text: str, start: int) -> int | None:
     depth = 1
-    for token in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
+    for token in _BRACE.finditer(text, start):
         depth += {"{": 1, "}": -1}.get(token[0], 0)  # an escaped brace is neither
         if depth == 0:
             return token.start()
@@ -165,7 +167,12 @@ def _leaf(text: str) -> str:
         return f"text {' '.join(text.casefold().split())}"
     if _SPACED.search(text) or _BROKEN.search(text):
         raise UnreadableError("malformed")
-    return _worker.ask(text) or f"text {text.replace(' ', '')}"
+    form = _worker.ask(text)
+    if form == "":
+        raise UnreadableError("no value")
+    if form is None and len(text) > MAX_TEXT:
+        raise UnreadableError("malformed")
+    return form or f"text {text.replace(' ', '')}"
 
 
 def _ordered(opening: str, forms: list[str], closing: str) -> str:

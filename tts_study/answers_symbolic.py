@@ -37,7 +37,7 @@ _CONFIG = [LatexExtractionConfig(boxed_match_priority=-1, normalization_config=N
 
 
 def read(text: str) -> str | None:
-    """The canonical form of one LaTeX expression; None where math-verify cannot read it or it has no value."""
+    """The canonical form of one LaTeX expression; None where it cannot be read, "" where it has no value (1/0)."""
     parsed = parse(f"${text}$", _CONFIG, fallback_mode="no_fallback", parsing_timeout=None)
     result = _form(parsed[0]) if parsed else None
     if result is not None and len(result) > MAX_FORM:
@@ -69,20 +69,22 @@ def _relation(relation: Relational) -> str | None:
     sign = {">": "<", ">=": "<="}.get(relation.rel_op, relation.rel_op)
     difference = sympy.expand(left - right)
     variables = sorted(difference.free_symbols, key=str)
-    if variables and difference.is_polynomial(*variables):
+    if not variables:
+        return ""  # 1/2 = 2/4 says nothing
+    if difference.is_polynomial(*variables):
         scale = abs(sympy.Poly(difference, *variables).LC())
         difference = sympy.expand(difference / scale)
         if sign in ("==", "!=") and sympy.Poly(difference, *variables).LC().is_negative:
             difference = -difference
     result = _expression(difference)
-    return None if result is None else f"{result} {sign} 0"
+    return f"{result} {sign} 0" if result else result
 
 
 def _expression(expr: sympy.Expr) -> str | None:
     if expr in (sympy.oo, -sympy.oo):
         return str(expr)
-    if expr.has(sympy.zoo, sympy.nan, sympy.oo):
-        return None
+    if expr.has(sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
+        return ""
     return _rational_function(expr) or _rational_function(sympy.expand(expr)) or _values(expr)
 
 
@@ -173,6 +175,8 @@ def _form_or_none(text: str) -> str | None:
         return read(text)
     except MemoryError:
         raise  # ends this process: the parent counts it and starts another
+    except RecursionError:
+        return ""  # nested too deeply
     except Exception:  # SymPy fails in many ways on nonsense, and each means that it has no value
         return None
 

@@ -17,7 +17,7 @@ _TEXT = r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm|mathbf|mathit)"
 _UNITS = (
     r"(?:(?:square|cubic|sq\.?|cu\.?)\s*)?(?:(?:centi|milli|kilo)?(?:meter|metre|gram|liter|litre)s?|inch(?:es)?|foot|"
     r"feet|(?:yard|mile|degree|radian|dollar|cent|second|minute|hour|day|week|month|year|unit|pound|ounce|gallon)s?|"
-    r"percent|cm|mm|km|ft|kg|mph|lbs?|oz)"
+    r"percent|cm|mm|km|ft|kg|mph|lbs?|oz|secs?|mins?|hrs?)"
 )
 _POWER = r"(?:\s*\^\s*\{?\s*[23]\s*\}?)?"
 _REWRITES = [(re.compile(pattern), replacement) for pattern, replacement in (
@@ -32,10 +32,10 @@ _REWRITES = [(re.compile(pattern), replacement) for pattern, replacement in (
     (r"\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})|\\degrees?(?![a-zA-Z])|\\?%", ""),
     (r"(?<=[\d})])\s*" + _TEXT + r"\s*\{(?!\s*(?:and|or)\b)[^{}]*\}" + _POWER + r"\s*\.?\s*$", ""),  # 15\text{ cm}^2
     (_TEXT + r"\s*\{([^{}]*)\}", r" \1 "),
+    (r"(?<=[\d}).])\s*" + _UNITS + _POWER + r"\s*\.?\s*$", ""),                 # 5 cm
     (r"(?<![\\a-zA-Z])(pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln)(?![a-zA-Z])", r"\\\1"),
     (r"(?<![\\a-zA-Z])(?:infty|infinity)(?![a-zA-Z])", r"\\infty"),
     (r",?\s+(?:and|or)\s+", ", "),
-    (r"(?<=[\d}).])\s*" + _UNITS + _POWER + r"\s*\.?\s*$", ""),                 # 5 cm
     (r"\s+", " "),
     (r"^[ ,;:]+|[ .,;:]+$", ""),
     (r"(?<=\d) (?=\d{3}(?!\d))", ""),                                           # 10 080

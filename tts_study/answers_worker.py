@@ -38,6 +38,19 @@ class Worker:
         atexit.register(self.close)
         os.register_at_fork(after_in_child=self._forget)  # a forked child must not talk over its parent's pipe
 
+    def start(self) -> None:
+        """Start the process now, unless it runs; otherwise the first question does.
+
+        Raises:
+            UserError: the program does not start at all.
+        """
+        with self._lock:
+            try:
+                self._running()
+            except BaseException:
+                self._kill()
+                raise
+
     def ask(self, text: str) -> str | None:
         """The program's answer to one text.
 
@@ -47,8 +60,7 @@ class Worker:
         """
         with self._lock:
             try:
-                process = self._process or self._start()
-                return self._exchange(process, json.dumps(text))
+                return self._exchange(self._running(), json.dumps(text))
             except BaseException:  # KeyboardInterrupt too: a late reply must not answer the next question
                 self._kill()
                 raise
@@ -62,7 +74,9 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is not None:
+            return self._process
         package_parent = str(Path(__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, (package_parent, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
