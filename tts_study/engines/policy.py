@@ -1,0 +1,156 @@
+"""The policy: a language model that proposes solutions, sampled by vLLM.
+
+It knows token ids and separators, and nothing of strategies. A prefix is token ids throughout: what was sampled is
+appended as it is and never tokenised again, so that a continuation is exact and the prefix cache hits.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from tts_study.engines.vllm import EngineSettings, VllmEngine
+from tts_study.prompts import policy_tokens
+from tts_study.records import Cost, Generation, Problem, Sampled, Stop
+from tts_study.steps import STEP_SEPARATOR
+
+if TYPE_CHECKING:
+    from vllm import RequestOutput
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicySettings(EngineSettings):
+    """How a policy is prompted and sampled.
+
+    Attributes:
+        system_prompt: the system turn of every prompt; "" leaves it out.
+        temperature: of sampling; 0 is greedy.
+        top_p: share of probability that is sampled from.
+        max_tokens: longest completion.
+        max_step_tokens: longest single step.
+    """
+
+    system_prompt: str = ""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 2048
+    max_step_tokens: int = 512
+
+
+class VllmPolicy:
+    """A `Policy` on a vLLM engine that starts with the first request."""
+
+    def __init__(self, settings: PolicySettings) -> None:
+        """Note the settings; nothing is loaded yet.
+
+        Raises:
+            UserError: there is no such checkpoint.
+        """
+        self.settings = settings
+        self.engine = VllmEngine(settings)
+
+    async def start(self) -> None:
+        """Start the engine now instead of with the first request."""
+        await self.engine.start()
+
+    async def close(self) -> None:
+        """Shut the engine down."""
+        await asyncio.to_thread(self.engine.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def prompt(self, problem: Problem) -> tuple[int, ...]:
+        """The problem as token ids; needs the tokenizer but no engine.
+
+        Raises:
+            UserError: it leaves no room in the model's context.
+        """
+        settings = self.settings
+        token_ids = policy_tokens(
+            self.engine.tokenizer, problem.text,
+            system_prompt=settings.system_prompt, chat_template=settings.chat_template,
+        )  # fmt: skip
+        self.engine.check_fits(token_ids, room=1)
+        return token_ids
+
+    async def complete(self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None) -> Sampled:
+        """Sample `n` continuations up to the model's own end."""
+        return await self._sample(prefix, n, seed, temperature, self.settings.max_tokens, detokenize=False)
+
+    async def steps(self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None) -> Sampled:
+        """Sample `n` next steps; each holds the token that completes the separator, whole.
+
+        Most separators are one token that ends with a blank line (".\n\n", say): the engine stops at its id by
+        itself. The stop string catches those of two tokens ("\n" twice), at the price of a token or so too many.
+        """
+        return await self._sample(
+            prefix, n, seed, temperature, self.settings.max_step_tokens,
+            stop=[STEP_SEPARATOR], stop_token_ids=self._separators, include_stop_str_in_output=True,
+        )  # fmt: skip
+
+    async def _sample(
+        self, prefix: Sequence[int], n: int, seed: int, temperature: float | None, max_tokens: int, **stopping: Any
+    ) -> Sampled:
+        """One request a sample and not `SamplingParams(n=…)`, which takes as long but reports one sample's cache hits.
+
+        A sample is a function of (prefix, seed, its index): it depends neither on `n` nor on what else is running,
+        as far as the engine's arithmetic does not depend on the batch.
+        """
+        self.engine.check_fits(prefix, room=0)
+        room = self.settings.max_model_len - len(prefix)
+        if room == 0:
+            return Sampled((Generation((), "", "length"),) * n, Cost())
+        await self.engine.start()
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        outputs = await asyncio.gather(*(
+            self.engine.generate(prefix, SamplingParams(
+                temperature=self.settings.temperature if temperature is None else temperature,
+                top_p=self.settings.top_p,
+                max_tokens=min(max_tokens, room),
+                seed=sample_seed,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+                **stopping,
+            ))
+            for sample_seed in sample_seeds(prefix, seed, n)
+        ))  # fmt: skip
+        generations = tuple(map(self._generation, outputs))
+        cached = sum(output.num_cached_tokens for output in outputs)
+        generated = sum(len(generation.token_ids) for generation in generations)
+        return Sampled(generations, Cost(generated, n * len(prefix) - cached, cached))
+
+    def _generation(self, output: "RequestOutput") -> Generation:
+        (sample,) = output.outputs
+        text = self.engine.tokenizer.decode(
+            sample.token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        stop: Stop = "length"
+        if sample.finish_reason == "stop":
+            at_separator = isinstance(sample.stop_reason, str) or sample.stop_reason in self._separators
+            stop = "step" if at_separator else "end"
+        return Generation(tuple(sample.token_ids), text, stop)
+
+    @cached_property
+    def _separators(self) -> list[int]:
+        """Every token that holds a whole step separator."""
+        tokenizer = self.engine.tokenizer
+        texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+        return [token for token, text in enumerate(texts) if STEP_SEPARATOR in text]
+
+
+def sample_seeds(prefix: Sequence[int], seed: int, n: int) -> list[int]:
+    """One seed a sample: different prefixes, and neighbouring seeds, share none of their randomness."""
+    base = hashlib.sha256(f"{seed} {list(prefix)}".encode())
+    seeds = []
+    for index in range(n):
+        digest = base.copy()
+        digest.update(f" {index}".encode())
+        seeds.append(int.from_bytes(digest.digest()[:8]) >> 1)  # vLLM takes 63 bits
+    return seeds
