@@ -1,0 +1,77 @@
+import pytest
+
+from tts_study import paths
+from tts_study.errors import UserError
+from tts_study.profiles import PROFILES, load_profile
+
+
+def refusal(profile="micro", **overrides) -> str:
+    with pytest.raises(UserError) as error:
+        load_profile(profile, **overrides)
+    return str(error.value)
+
+
+def test_llama_is_the_setting_of_search_and_learn():
+    llama = load_profile("llama")
+    assert llama.policy_model == "meta-llama/Llama-3.2-1B-Instruct"
+    assert llama.prm_model == "RLHFlow/Llama3.1-8B-PRM-Deepseek-Data"
+    assert (llama.dataset, llama.dataset_split) == ("HuggingFaceH4/MATH-500", "test")
+    assert (llama.temperature, llama.top_p, llama.max_tokens) == (0.8, 1.0, 2048)
+    assert llama.system_prompt.startswith("Solve the following math problem efficiently and clearly:")
+    assert llama.chat_template is not None
+    assert "strftime" not in llama.chat_template
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_has_the_four_policies_of_the_ladder(name):
+    assert list(PROFILES[name].policies) == ["1b", "3b", "8b", "70b"]
+    assert PROFILES[name].policy == "1b"
+
+
+def test_a_short_name_a_folder_and_a_hub_name_are_all_policies(tmp_path):
+    assert load_profile("llama", policy="8b").policy_model == "meta-llama/Llama-3.1-8B-Instruct"
+    assert load_profile("micro", policy=str(tmp_path)).policy_model == str(tmp_path)
+    assert load_profile("micro", policy="Qwen/Qwen2.5-1.5B").policy_model == "Qwen/Qwen2.5-1.5B"
+
+
+def test_models_of_the_project_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "root", lambda: tmp_path)
+    (tmp_path / "data" / "micro" / "3b").mkdir(parents=True)
+    monkeypatch.chdir("/")
+    assert load_profile("micro", policy="3b").policy_model == str(tmp_path / "data" / "micro" / "3b")
+
+
+def test_text_from_a_command_line_becomes_what_the_field_wants():
+    profile = load_profile("micro", temperature="0.7", max_tokens="64", dtype="float32", top_p=1)
+    assert (profile.temperature, profile.max_tokens, profile.dtype, profile.top_p) == (0.7, 64, "float32", 1.0)
+
+
+def test_overrides_add_up_and_none_overrides_nothing():
+    warm = load_profile("micro", temperature=0.5, top_p=None)
+    both = load_profile(warm, max_tokens=9)
+    assert (both.temperature, both.top_p, both.max_tokens) == (0.5, 1.0, 9)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (dict(profile="macro"), "unknown profile 'macro': choose one of micro, llama"),
+        (dict(temprature=1), "has no setting 'temprature': choose one of"),
+        (dict(name="x"), "has no setting 'name'"),
+        (dict(policy="4b"), "unknown policy '4b': choose one of 1b, 3b, 8b, 70b"),
+        (dict(policy="no/such/folder"), "unknown policy 'no/such/folder'"),
+        (dict(temperature=-0.1), "temperature must be 0 (greedy) or more, and -0.1 is not"),
+        (dict(temperature="nan"), "temperature must be 0"),
+        (dict(temperature="hot"), "temperature must be a number, and 'hot' is not"),
+        (dict(temperature=True), "temperature must be a number, and True is not"),
+        (dict(top_p=0), "top_p must lie above 0 and be at most 1, and 0 does not"),
+        (dict(top_p=1.1), "top_p must lie above 0"),
+        (dict(kv_cache_gib=0), "kv_cache_gib must lie above 0"),
+        (dict(max_tokens=0), "max_tokens must be at least 1, and 0 is not"),
+        (dict(max_tokens=1.5), "max_tokens must be a whole number, and 1.5 is not"),
+        (dict(max_tokens=10**400), "max_tokens must be a whole number"),
+        (dict(dtype="int8"), "unknown dtype 'int8': choose one of bfloat16"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_told(overrides, told):
+    assert told in refusal(**overrides)

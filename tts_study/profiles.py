@@ -1,0 +1,192 @@
+"""Profiles: which policies, PRM, data set, prompts and sampling settings belong together.
+
+`micro` runs anywhere: tiny models trained for this study, on the micro world's problems. `llama` is the setting of the
+blog "Scaling test-time compute with open models", taken from its repository search-and-learn (`src/sal/config.py`).
+Every field can be overridden: `load_profile("micro", temperature=0.7, policy="3b")`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import MappingProxyType, NoneType
+from typing import Any, get_args
+
+from tts_study import paths
+from tts_study.errors import UserError
+from tts_study.prompts import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT
+
+# fields that say how a machine is used, not what is computed: runs that differ in nothing else are the same run
+MACHINE = {"max_num_seqs", "block_size", "policy_memory", "prm_memory", "kv_cache_gib", "tensor_parallel_size"}
+DTYPES = ("bfloat16", "float16", "float32")
+LARGEST = {"kv_cache_gib": 1024}  # of the settings that are not a share
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Everything that a run needs to know besides its strategy, n and seed.
+
+    A model is a checkpoint's folder (relative ones are the project's) or a name on the Hugging Face hub.
+
+    Attributes:
+        name: the profile's.
+        policies: the ladder of policies, smallest first, by short name.
+        policy: the one to sample: a short name, or any model.
+        prm: the process reward model, in RLHFlow's format.
+        dataset: a .jsonl, .csv or .parquet file, or a data set's name on the hub.
+        dataset_config: the hub data set's configuration, if it has several.
+        dataset_split: the hub data set's split.
+        problem_column: where a problem's text is; likewise the other five columns, of which only the answer's must be.
+        system_prompt: the policy's system turn; "" leaves it out.
+        chat_template: a Jinja template in place of the policy's own.
+        prm_chat_template: the same for the PRM.
+        temperature: of sampling.
+        top_p: share of probability that is sampled from.
+        max_tokens: longest completion.
+        max_step_tokens: longest single step of a search.
+        max_model_len: context in tokens, of both models.
+        dtype: of weights and activations, of both models.
+        max_num_seqs: most sequences in one batch.
+        block_size: tokens in a block of the KV cache.
+        policy_memory: share of each GPU's memory that the policy takes.
+        prm_memory: the same for the PRM.
+        kv_cache_gib: each model's KV cache on a CPU, in GiB.
+        tensor_parallel_size: GPUs that share each model.
+    """
+
+    name: str
+    policies: Mapping[str, str]
+    policy: str
+    prm: str
+    dataset: str
+    dataset_config: str | None = None
+    dataset_split: str = "test"
+    problem_column: str = "problem"
+    answer_column: str = "answer"
+    id_column: str = "unique_id"
+    level_column: str = "level"
+    subject_column: str = "subject"
+    solution_column: str = "solution"
+    system_prompt: str = ""
+    chat_template: str | None = None
+    prm_chat_template: str | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 2048
+    max_step_tokens: int = 512
+    max_model_len: int = 4096
+    dtype: str = "bfloat16"
+    max_num_seqs: int = 256
+    block_size: int = 32
+    policy_memory: float = 0.45
+    prm_memory: float = 0.45
+    kv_cache_gib: float = 1.0
+    tensor_parallel_size: int = 1
+
+    @property
+    def policy_model(self) -> str:
+        """The policy's folder or hub name."""
+        return located(self.policies.get(self.policy, self.policy))
+
+    @property
+    def prm_model(self) -> str:
+        """The PRM's folder or hub name."""
+        return located(self.prm)
+
+    def settings(self) -> dict[str, Any]:
+        """What is computed, as a run's header keeps it: models, data and machine are left out."""
+        computed = [f.name for f in fields(self) if f.name not in MACHINE | {"policies", "policy", "prm"}]
+        return {n: getattr(self, n) for n in computed if not n.startswith("dataset") and not n.endswith("_column")}
+
+
+PROFILES: Mapping[str, Profile] = MappingProxyType({
+    "micro": Profile(
+        name="micro",
+        policies={size: f"data/micro/{size}" for size in ("1b", "3b", "8b", "70b")},
+        policy="1b",
+        prm="data/micro/prm",
+        dataset="data/micro/test.jsonl",
+        max_tokens=256,
+        max_step_tokens=64,
+        max_model_len=512,
+        block_size=16,
+    ),
+    "llama": Profile(
+        name="llama",
+        policies={
+            "1b": "meta-llama/Llama-3.2-1B-Instruct",
+            "3b": "meta-llama/Llama-3.2-3B-Instruct",
+            "8b": "meta-llama/Llama-3.1-8B-Instruct",
+            "70b": "meta-llama/Llama-3.1-70B-Instruct",
+        },
+        policy="1b",
+        prm="RLHFlow/Llama3.1-8B-PRM-Deepseek-Data",
+        dataset="HuggingFaceH4/MATH-500",
+        system_prompt=MATH_SYSTEM_PROMPT,
+        chat_template=LLAMA3_TEMPLATE,
+        temperature=0.8,
+    ),
+})  # fmt: skip
+
+
+def load_profile(profile: str | Profile, **overrides: Any) -> Profile:
+    """A profile with some of its fields replaced.
+
+    Args:
+        profile: the name of one of `PROFILES`, or a profile.
+        overrides: fields of `Profile`; those that are None are ignored, so that options may be passed on as they are.
+
+    Raises:
+        UserError: there is no such profile, field or policy, or a value cannot be.
+    """
+    if isinstance(profile, str) and profile not in PROFILES:
+        raise UserError(f"unknown profile {profile!r}: choose one of {', '.join(PROFILES)}")
+    base = PROFILES[profile] if isinstance(profile, str) else profile
+    overrides = {key: value for key, value in overrides.items() if value is not None}
+    kinds = {f.name: f.type for f in fields(Profile) if f.name not in ("name", "policies")}
+    for key, value in overrides.items():
+        if key not in kinds:
+            raise UserError(f"a profile has no setting {key!r}: choose one of {', '.join(kinds)}")
+        overrides[key] = _typed(key, value, kinds[key])
+    changed = replace(base, **overrides)
+    _check_policy(changed)
+    return changed
+
+
+def located(name: str) -> str:
+    """The path of a file or folder given relative to the project; anything else, such as a hub name, as it is."""
+    inside = paths.root() / name
+    return str(inside) if inside.exists() else name
+
+
+def _typed(key: str, value: Any, kind: Any) -> Any:
+    """The value as its field wants it: what comes from a command line is text."""
+    wanted = next((k for k in get_args(kind) if k is not NoneType), kind)
+    try:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError
+        typed = wanted(value)
+        if wanted is int and float(value) != typed:
+            raise ValueError
+    except (ValueError, OverflowError):
+        what = {int: "a whole number", float: "a number", str: "a text"}[wanted]
+        raise UserError(f"{key} must be {what}, and {value!r} is not") from None
+    if wanted is int and typed < 1:
+        raise UserError(f"{key} must be at least 1, and {value!r} is not")
+    if key == "temperature" and not 0 <= typed < float("inf"):
+        raise UserError(f"temperature must be 0 (greedy) or more, and {value!r} is not")
+    if wanted is float and key != "temperature" and not 0 < typed <= LARGEST.get(key, 1):
+        raise UserError(f"{key} must lie above 0 and be at most {LARGEST.get(key, 1)}, and {value!r} does not")
+    if key == "dtype" and value not in DTYPES:
+        raise UserError(f"unknown dtype {value!r}: choose one of {', '.join(DTYPES)}")
+    return typed
+
+
+def _check_policy(profile: Profile) -> None:
+    known = profile.policy in profile.policies or Path(profile.policy_model).exists()
+    if not known and not HUB_NAME.fullmatch(profile.policy):
+        raise UserError(
+            f"unknown policy {profile.policy!r}: choose one of {', '.join(profile.policies)}, "
+            "or name a checkpoint's folder or a model on the Hugging Face hub"
+        )
