@@ -1,6 +1,9 @@
 """Where the project's files lie: nbval runs a notebook in its own folder, papermill in the caller's."""
 
+import os
 from pathlib import Path
+
+OUT = "TTS_STUDY_OUT"  # set while `tts-study study` runs notebooks: the folder that it was told to leave everything in
 
 
 def root() -> Path:
@@ -9,9 +12,14 @@ def root() -> Path:
     return next((folder for folder in above if (folder / "pyproject.toml").is_file()), Path.cwd())
 
 
+def out() -> Path:
+    """The folder of what is made anew, fresh runs above all."""
+    return Path(os.environ.get(OUT) or root() / "out" / "study")
+
+
 def figures() -> Path:
-    """The folder of the figures that the notebooks draw."""
-    return root() / "figures"
+    """The folder of the figures that the notebooks draw and of the tables behind them."""
+    return out() / "figures" if OUT in os.environ else root() / "figures"
 
 
 def data() -> Path:

@@ -9,6 +9,10 @@ from tts_study.records import Problem, Sampled, Scored
 class Policy(Protocol):
     """A language model that proposes solutions."""
 
+    async def start(self) -> None:
+        """Get ready now instead of with the first request; once ready, there is nothing to do."""
+        ...
+
     def prompt(self, problem: Problem) -> tuple[int, ...]:
         """The problem as token ids, chat template applied: the first prefix of every search."""
         ...
@@ -26,6 +30,10 @@ class Policy(Protocol):
 
 class PRM(Protocol):
     """A process reward model: how likely is each step of a solution to be right?"""
+
+    async def start(self) -> None:
+        """Get ready now instead of with the first request; once ready, there is nothing to do."""
+        ...
 
     async def score_solutions(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
         """Score every step of whole solutions, each in one pass; equal solutions are scored once."""

@@ -1,0 +1,226 @@
+import asyncio
+import gzip
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tts_study import paths, runs, store
+from tts_study.engines.scripted import ScriptedPolicy, ScriptedPRM
+from tts_study.errors import UserError
+from tts_study.profiles import load_profile
+from tts_study.records import Problem
+from tts_study.runs import problem_seed, run_strategy
+
+HEADER = {"n": 4, "seed": 0}
+TREE = {"": ["2+3=5", "2+3=6"], "2+3=5": [r"\boxed{5}", r"\boxed{7}"], "2+3=6": [r"\boxed{6}"]}
+PROBLEMS = tuple(Problem(f"test/{i}", f"What is {i}?", "5") for i in range(6))
+
+
+class DicePolicy(ScriptedPolicy):
+    """Draws its completions by the seed, and fails on what it is told to."""
+
+    def __init__(self, failing=None) -> None:
+        super().__init__(TREE)
+        self.failing = failing or {}
+        self.starts = self.running = self.most = 0
+
+    async def start(self) -> None:
+        self.starts += 1
+
+    def prompt(self, problem):
+        if problem.id in self.failing:
+            raise self.failing[problem.id]
+        return super().prompt(problem)
+
+    async def complete(self, prefix, *, n, seed, temperature=None):
+        self.running += 1
+        self.most = max(self.most, self.running)
+        every = await super().complete(prefix, n=3, seed=seed, temperature=temperature)
+        self.running -= 1
+        return replace(every, generations=tuple(random.Random(seed).choices(every.generations, k=n)))
+
+
+def prm():
+    return ScriptedPRM(lambda steps: 1 / (1 + len(steps[-1])))
+
+
+async def search(path, problems=PROBLEMS, policy=None, strategy="best_of_n", n=4, **options):
+    policy = policy or DicePolicy()
+    return await run_strategy(
+        strategy, problems, policy, prm(), n=n, seed=0, path=path, header=HEADER, progress=False, **options
+    )
+
+
+async def test_a_run_holds_every_problem_once_and_in_order(tmp_path):
+    run = await search(tmp_path / "run.jsonl")
+    assert run.problems == PROBLEMS
+    assert [result.problem_id for result in run.results] == [problem.id for problem in PROBLEMS]
+    assert all(len(result.completions) == 4 for result in run.results)
+    assert all(completion.step_scores for result in run.results for completion in result.completions)
+
+
+async def test_problems_run_together_give_what_each_gives_alone(tmp_path):
+    together = await search(tmp_path / "run.jsonl")
+    alone = [await search(tmp_path / f"{i}.jsonl", [problem]) for i, problem in enumerate(PROBLEMS)]
+    assert together.results == tuple(run.results[0] for run in alone)
+    assert len({result.completions for result in together.results}) > 1, "the seed of each problem is its own"
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_run_cut_at_any_byte_goes_on_to_the_same_results(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("cut")
+    whole = asyncio.run(search(folder / "whole.jsonl"))
+    content = (folder / "whole.jsonl").read_bytes()
+    cut = folder / "cut.jsonl"
+    cut.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    resumed = asyncio.run(search(cut))
+    assert (resumed.problems, resumed.results) == (whole.problems, whole.results)
+    assert sorted(cut.read_bytes().splitlines()[1:]) == sorted(content.splitlines()[1:]), "each line exactly once"
+
+
+@pytest.mark.parametrize("turns", [3, 5, 8, 12])
+async def test_an_interrupted_run_goes_on(tmp_path, turns):
+    path = tmp_path / "run.jsonl"
+    task = asyncio.create_task(search(path, concurrency=2))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    before = set(store.load(path).problems)
+    assert len(before) < len(PROBLEMS)
+    policy = DicePolicy()
+    resumed = await search(path, policy=policy)
+    assert len(policy.requests) == len(PROBLEMS) - len(before), "what was done is not done again"
+    assert resumed.results == (await search(tmp_path / "whole.jsonl")).results
+
+
+async def test_a_complete_run_starts_no_engine(tmp_path):
+    first = await search(tmp_path / "run.jsonl")
+    policy = DicePolicy()
+    again = await search(tmp_path / "run.jsonl", policy=policy)
+    assert (policy.starts, policy.requests) == (0, [])
+    assert again.results == first.results
+
+
+async def test_one_failing_problem_does_not_take_the_others_with_it(tmp_path):
+    path = tmp_path / "run.jsonl"
+    failing = {"test/2": UserError("A prompt of 9 tokens does not fit."), "test/4": UserError("Nor does this.")}
+    with pytest.raises(UserError) as error:
+        await search(path, policy=DicePolicy(failing))
+    assert "2 of 6 problems failed, problem test/2 first: A prompt of 9 tokens does not fit." in str(error.value)
+    assert {problem.id for problem in store.load(path).problems} == {"test/0", "test/1", "test/3", "test/5"}
+    assert (await search(path)).results == (await search(tmp_path / "whole.jsonl")).results
+
+
+async def test_a_bug_is_not_dressed_up_as_bad_input(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        await search(tmp_path / "run.jsonl", policy=DicePolicy({"test/1": ZeroDivisionError()}))
+    assert len(store.load(tmp_path / "run.jsonl").problems) == 5
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 100])
+async def test_no_more_problems_run_at_once_than_allowed(tmp_path, concurrency):
+    policy = DicePolicy()
+    await search(tmp_path / "run.jsonl", policy=policy, concurrency=concurrency)
+    assert policy.most == min(concurrency, len(PROBLEMS))
+
+
+async def test_another_run_in_the_same_place_is_refused(tmp_path):
+    await search(tmp_path / "run.jsonl")
+    with pytest.raises(UserError, match="holds another run: seed is 0 there and 1 here"):
+        await run_strategy(
+            "best_of_n", PROBLEMS, DicePolicy(), prm(), n=4, seed=1,
+            path=tmp_path / "run.jsonl", header=HEADER | {"seed": 1},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("strategy", "n", "told"),
+    [
+        ("best_of_n", 0, "n must be at least 1, and 0 is not"),
+        ("majority", -4, "n must be at least 1, and -4 is not"),
+        ("greedy", 4, "n must be 1, and 4 is not"),
+        ("best_of_m", 4, "unknown strategy 'best_of_m': choose one of greedy, majority, best_of_n, weighted_best_of_n"),
+    ],
+)
+async def test_a_budget_that_a_strategy_cannot_spend_is_refused(tmp_path, strategy, n, told):
+    with pytest.raises(UserError) as error:
+        await search(tmp_path / "run.jsonl", strategy=strategy, n=n)
+    assert told in str(error.value)
+    assert not (tmp_path / "run.jsonl").exists()
+
+
+@given(seed=st.integers(), ids=st.lists(st.text(), min_size=2, max_size=2, unique=True))
+def test_a_problems_seed_fits_63_bits_and_is_its_own(seed, ids):
+    first, second = (problem_seed(seed, each) for each in ids)
+    assert 0 <= first < 2**63
+    assert first != second
+    assert problem_seed(seed + 1, ids[0]) != first
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with a data set of six problems, two policies without weights, and one recorded run."""
+    monkeypatch.setattr(paths, "root", lambda: tmp_path)
+    for model in ("1b", "3b", "prm"):
+        (tmp_path / "data" / "micro" / model).mkdir(parents=True)
+        (tmp_path / "data" / "micro" / model / "model.safetensors").write_bytes(model.encode())
+    rows = [f'{{"unique_id": "{p.id}", "problem": "{p.text}", "answer": "{p.answer}"}}\n' for p in PROBLEMS]
+    (tmp_path / "data" / "micro" / "test.jsonl").write_text("".join(rows))
+    header = runs.describe(load_profile("micro"), "best_of_n", PROBLEMS, n=4, seed=0)
+    plain = tmp_path / "run.jsonl"
+    searched = run_strategy(
+        "best_of_n", PROBLEMS, DicePolicy(), prm(), n=4, seed=0, path=plain, header=header, progress=False
+    )
+    asyncio.run(searched)
+    recorded = tmp_path / "data" / "runs" / "micro" / "1b-best_of_n-n4-seed0.jsonl.gz"
+    recorded.parent.mkdir(parents=True)
+    recorded.write_bytes(gzip.compress(plain.read_bytes()))
+    return tmp_path
+
+
+def replayed(**asked):
+    return asyncio.run(runs.study_run(**{"profile": "micro", "strategy": "best_of_n", "n": 4} | asked))
+
+
+def test_a_recorded_run_is_replayed_whole_or_in_part(project):
+    assert replayed().problems == PROBLEMS
+    assert replayed(limit=2).problems == PROBLEMS[:2]
+    assert replayed(limit=2).results == replayed().results[:2]
+
+
+def test_a_replay_does_not_care_how_the_machine_is_used(project):
+    assert replayed(kv_cache_gib=2, max_num_seqs=8).problems == PROBLEMS
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (dict(n=8), "no run is recorded in"),
+        (dict(policy="3b"), "no run is recorded in"),
+        (dict(temperature=0.5), "settings.temperature is 1.0 there and 0.5 here"),
+        (dict(strategy="greedy"), "n must be 1"),
+    ],
+)
+def test_a_replay_of_what_was_not_recorded_is_refused(project, asked, told):
+    with pytest.raises(UserError) as error:
+        replayed(**asked)
+    assert told in str(error.value)
+
+
+def test_a_replay_is_refused_once_weights_or_problems_have_changed(project):
+    weights = project / "data" / "micro" / "1b" / "model.safetensors"
+    weights.write_bytes(b"trained anew")
+    with pytest.raises(UserError, match="policy.sha256"):
+        replayed()
+    weights.write_bytes(b"1b")
+    data = project / "data" / "micro" / "test.jsonl"
+    data.write_text(data.read_text().replace("What is 3?", "What is three?"))
+    with pytest.raises(UserError, match="does not hold problem test/3"):
+        replayed()
+    assert len(replayed(limit=3).problems) == 3

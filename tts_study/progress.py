@@ -1,0 +1,33 @@
+"""A progress bar for a run: problems done, tokens a second, time left."""
+
+import time
+
+from tqdm import tqdm
+
+
+class Progress:
+    """The bar of one run, from the starting of its engines on."""
+
+    def __init__(self, title: str, total: int, done: int, shown: bool) -> None:
+        self._title, self._tokens, self._begin = title, 0, time.monotonic()
+        # an average over the whole run: problems are done in bursts
+        self._bar = tqdm(total=total, initial=done, unit="problem", disable=not shown, smoothing=0, mininterval=1)
+        self._bar.set_description("starting the engines")
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def start_clock(self) -> None:
+        """From here on time counts: what went before was starting engines."""
+        self._bar.set_description(self._title)
+        self._bar.start_t = self._bar.last_print_t = time.time()
+        self._begin = time.monotonic()
+
+    def add(self, tokens: int) -> None:
+        """One more problem is done, with so many generated tokens."""
+        self._tokens += tokens
+        self._bar.set_postfix_str(f"{self._tokens / (time.monotonic() - self._begin):,.0f} tok/s", refresh=False)
+        self._bar.update()

@@ -1,0 +1,184 @@
+"""Drive a strategy over many problems at once, and keep what it finds: progress, resuming, replaying.
+
+Each problem is a coroutine of its own, and the engines merge the requests of all of them. A result is stored as soon
+as its problem is done, so that a run that was interrupted goes on where it was.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tts_study import paths, store
+from tts_study.engines.interface import PRM, Policy
+from tts_study.engines.shared import ENGINES
+from tts_study.errors import UserError
+from tts_study.problems import load_problems
+from tts_study.profiles import Profile, load_profile
+from tts_study.progress import Progress
+from tts_study.records import Problem
+from tts_study.store import Header, Run
+from tts_study.strategies import STRATEGIES
+
+
+async def study_run(
+    profile: str | Profile,
+    strategy: str,
+    *,
+    n: int,
+    limit: int | None = None,
+    seed: int = 0,
+    fresh: bool = False,
+    **overrides: Any,
+) -> Run:
+    """The run that a notebook is about: the recorded one, or with `fresh` a search with real engines.
+
+    Args:
+        profile: a profile or its name.
+        strategy: one of `STRATEGIES`.
+        n: generations to spend on each problem.
+        limit: the data set's first so many problems; all if None.
+        seed: of every random draw.
+        fresh: search anew (or go on with a search that was interrupted) instead of replaying data/runs.
+        overrides: fields of the profile, such as `policy="3b"`.
+
+    Raises:
+        UserError: something asked for does not exist or cannot be, or the stored run is another one.
+    """
+    profile = load_profile(profile, **overrides)
+    check_budget(strategy, n)
+    problems = load_problems(profile, limit)
+    name = run_name(profile, strategy, n=n, seed=seed)
+    if fresh:
+        path = paths.out() / "runs" / f"{name}.jsonl"
+        return await run_profile(profile, strategy, problems, n=n, seed=seed, path=path)
+    header = describe(profile, strategy, problems, n=n, seed=seed)
+    return replay(paths.data() / "runs" / profile.name / f"{name}.jsonl.gz", problems, header)
+
+
+def replay(path: Path, problems: Sequence[Problem], header: Header) -> Run:
+    """A recorded run, or the part of it that is about the given problems.
+
+    Raises:
+        UserError: nothing is recorded there, or it is another run.
+    """
+    if not path.is_file():
+        raise UserError(f"no run is recorded in {path}: search anew with fresh=True (in a shell: -p fresh True)")
+    run = store.load(path)
+    # a part of the recorded problems may be asked for: `Run.of` compares those one by one
+    dataset = run.header.get("dataset", {}) | {"name": header["dataset"]["name"]}
+    store.check_header(path, run.header, header | {"dataset": dataset})
+    return run.of(problems)
+
+
+async def run_profile(
+    profile: Profile, strategy: str, problems: Sequence[Problem], *, n: int, seed: int, path: Path
+) -> Run:
+    """Run a strategy with a profile's vLLM engines, which start if something is left to do and then stay.
+
+    Raises:
+        UserError: as `run_strategy`; or there is no such checkpoint.
+    """
+    policy, prm = await ENGINES.of(profile, needs_prm=STRATEGIES[strategy].needs_prm)
+    header = describe(profile, strategy, problems, n=n, seed=seed)
+    concurrency = max(8, 2 * profile.max_num_seqs // n)  # twice what fits: neither engine waits for the other
+    return await run_strategy(
+        strategy, problems, policy, prm, n=n, seed=seed, path=path, header=header, concurrency=concurrency
+    )
+
+
+async def run_strategy(
+    strategy: str,
+    problems: Sequence[Problem],
+    policy: Policy,
+    prm: PRM | None,
+    *,
+    n: int,
+    seed: int,
+    path: Path,
+    header: Header,
+    concurrency: int = 8,
+    progress: bool = True,
+) -> Run:
+    """Run a strategy over problems, up to `concurrency` of them at once, adding to the run stored in `path`.
+
+    Problems that are stored already are not searched again, and if that is all of them the engines are not started.
+    A problem that fails does not take the others with it.
+
+    Raises:
+        UserError: `path` holds another run, the strategy cannot spend `n`, or problems failed (the rest is stored).
+    """
+    check_budget(strategy, n)
+    search = STRATEGIES[strategy].search
+    room = asyncio.Semaphore(concurrency)
+
+    async def solve(problem: Problem, writer: store.Writer, bar: Progress) -> None:
+        async with room:
+            result = await search(problem, policy, prm, n=n, seed=problem_seed(seed, problem.id))
+        writer.append(problem, result)
+        bar.add(result.cost.generated)
+
+    with store.writing(path, header) as writer:
+        done = set(store.load(path).problems)
+        todo = [problem for problem in problems if problem not in done]
+        if todo:
+            with Progress(f"{strategy} n={n}", len(problems), len(problems) - len(todo), progress) as bar:
+                await asyncio.gather(*(engine.start() for engine in (policy, prm) if engine is not None))
+                bar.start_clock()
+                solving = (solve(problem, writer, bar) for problem in todo)
+                outcomes = await asyncio.gather(*solving, return_exceptions=True)
+            _raise_failures(path, todo, outcomes)
+    return store.load(path).of(problems)
+
+
+def _raise_failures(path: Path, problems: Sequence[Problem], outcomes: Sequence[BaseException | None]) -> None:
+    failed = [(problem, error) for problem, error in zip(problems, outcomes, strict=True) if error]
+    for _, error in failed:
+        if not isinstance(error, UserError):  # a bug of ours: its traceback is what helps
+            raise error
+    if failed:
+        problem, error = failed[0]
+        raise UserError(
+            f"{len(failed)} of {len(problems)} problems failed, problem {problem.id} first: {error} "
+            f"The others' results are kept in {path}."
+        )
+
+
+def check_budget(strategy: str, n: int) -> None:
+    """Make sure that there is such a strategy and that it can spend `n` generations.
+
+    Raises:
+        UserError: there is not, or it cannot.
+    """
+    if strategy not in STRATEGIES:
+        raise UserError(f"unknown strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}")
+    if n < 1:
+        raise UserError(f"n must be at least 1, and {n} is not: it is the number of generations for each problem")
+    if strategy == "greedy" and n != 1:
+        raise UserError(f"greedy decoding gives one completion: n must be 1, and {n} is not")
+
+
+def problem_seed(seed: int, problem_id: str) -> int:
+    """A problem's own seed, of 63 bits: it depends neither on the other problems nor on their order."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {problem_id}".encode()).digest()[:8]) >> 1
+
+
+def run_name(profile: Profile, strategy: str, *, n: int, seed: int) -> str:
+    """What a run's file is called, such as "1b-best_of_n-n64-seed0"."""
+    return f"{Path(profile.policy).name}-{strategy}-n{n}-seed{seed}"
+
+
+def describe(profile: Profile, strategy: str, problems: Sequence[Problem], *, n: int, seed: int) -> Header:
+    """A run's header: everything that its results depend on."""
+    header = {
+        "strategy": strategy,
+        "n": n,
+        "seed": seed,
+        "policy": store.describe_model(profile.policy_model),
+        "dataset": store.describe_dataset(profile.dataset, problems),
+        "settings": profile.settings(),
+    }
+    if STRATEGIES[strategy].needs_prm:
+        header["prm"] = store.describe_model(profile.prm_model)
+    return header

