@@ -1,0 +1,160 @@
+"""The command line: `tts-study run | study | grade | bench | micro`. Thin: each command calls one function."""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tts_study.errors import UserError
+
+if TYPE_CHECKING:
+    from tts_study.store import Run
+
+# the profile's fields that have an option of their own; --set reaches the others
+OPTIONS = {
+    "policy": "a short name of the profile's ladder, a checkpoint's folder, or a hub name",
+    "prm": "a checkpoint's folder or a hub name",
+    "dataset": "a .jsonl, .csv or .parquet file, or a hub name",
+    "temperature": "of sampling",
+    "top_p": "share of probability that is sampled from",
+    "max_tokens": "longest completion",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; bad input is told in one line and exits with code 2, Ctrl-C with 130."""
+    try:
+        arguments = _parser().parse_args(argv)
+        arguments.command(arguments)
+    except UserError as error:
+        print("tts-study:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ntts-study: interrupted; what was done is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Tell it as any other bad input, without the usage."""
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="tts-study", description="Study how test-time compute scales, with open models.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run one strategy over problems, or go on with such a run")
+    run.add_argument("--profile", default="micro", help="micro (the default) or llama")
+    run.add_argument("--strategy", required=True, help="greedy, majority, best_of_n or weighted_best_of_n")
+    run.add_argument("--n", type=int, default=1, help="generations to spend on each problem")
+    run.add_argument("--problems", type=int, help="the data set's first so many problems; all if not given")
+    run.add_argument("--seed", type=int, default=0, help="of every random draw")
+    run.add_argument("--out", type=Path, required=True, help="folder of the run; one that was interrupted goes on")
+    for name, what in OPTIONS.items():
+        run.add_argument(f"--{name.replace('_', '-')}", help=what)
+    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting of the profile")
+    run.set_defaults(command=_run)
+
+    study = commands.add_parser("study", help="run the study's notebooks, searching anew")
+    study.add_argument("--profile", default="micro", help="micro (the default) or llama")
+    study.add_argument("--out", type=Path, default=Path("out/study"), help="folder of everything that comes of it")
+    study.add_argument("--notebooks", nargs="+", default=[], metavar="NN", help="beginnings of names; all otherwise")
+    study.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
+    study.set_defaults(command=_study)
+
+    grade = commands.add_parser("grade", help="grade a JSONL file of answers")
+    grade.add_argument("file", type=Path, help='of "answer", and "prediction" (an answer) or "completion" (a text)')
+    grade.set_defaults(command=_grade)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from tts_study.engines.shared import ENGINES
+    from tts_study.problems import load_problems
+    from tts_study.profiles import load_profile
+    from tts_study.runs import check_budget, run_profile
+
+    settings = {name: getattr(arguments, name) for name in OPTIONS} | _settings(arguments.set)
+    profile = load_profile(arguments.profile, **settings)
+    check_budget(arguments.strategy, arguments.n)
+    problems = load_problems(profile, arguments.problems)
+    path = arguments.out / "run.jsonl"
+
+    async def search() -> "Run":
+        try:
+            return await run_profile(
+                profile, arguments.strategy, problems, n=arguments.n, seed=arguments.seed, path=path
+            )
+        finally:
+            await ENGINES.close()
+
+    begin = time.monotonic()
+    run = asyncio.run(search())
+    print(summary(run, arguments.strategy, arguments.n))
+    print(f"{time.monotonic() - begin:.0f} s; the run is in {path}")
+
+
+def summary(run: "Run", strategy: str, n: int) -> str:
+    """A run's accuracy with its 95 % interval, and its tokens, in two lines."""
+    from tts_study import estimators, tables
+    from tts_study.records import Cost
+    from tts_study.strategies import STRATEGIES
+
+    graded = tables.grade(run.problems, run.results)
+    method: Any = STRATEGIES[strategy].rule
+    accuracy = estimators.bootstrap(tables.accuracy_P(graded, method, n), seed=0)
+    cost = sum((result.cost for result in run.results), Cost())
+    return (
+        f"{strategy}, n = {n}, {len(run.problems)} problems: accuracy {accuracy.estimate:.1%} "
+        f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%})\n"
+        f"policy: {cost.generated:,} tokens generated, {cost.prompt:,} of prompts (and {cost.prompt_cached:,} cached); "
+        f"PRM: {cost.scored:,} tokens (and {cost.scored_cached:,} cached)"
+    )
+
+
+def _settings(assignments: Sequence[str]) -> dict[str, str]:
+    for assignment in assignments:
+        if "=" not in assignment:
+            raise UserError(f"--set wants NAME=VALUE, and {assignment!r} has no =")
+    return dict(assignment.split("=", 1) for assignment in assignments)
+
+
+def _study(arguments: argparse.Namespace) -> None:
+    from tts_study.profiles import load_profile
+    from tts_study.study import parse_value, run_notebooks
+
+    load_profile(arguments.profile)
+    parameters = {"profile": arguments.profile, "fresh": True} | {name: parse_value(text) for name, text in arguments.p}
+    run_notebooks(arguments.out, arguments.notebooks, parameters)
+    print(f"notebooks, figures, tables and runs are in {arguments.out}")
+
+
+def _grade(arguments: argparse.Namespace) -> None:
+    from tts_study import answers
+    from tts_study.problems import read_jsonl
+
+    verdicts: Counter[str] = Counter()
+    for place, row in read_jsonl(arguments.file):
+        given = "prediction" if "prediction" in row else "completion"
+        for field in ("answer", given):
+            if not isinstance(row.get(field), str):
+                raise UserError(f'{place}: a line needs the texts "answer" and "prediction" or "completion"')
+        answer = row[given] if given == "prediction" else answers.extract(row[given])
+        if answer is None or answers.canonical(answer) is None:
+            verdicts["without a readable answer"] += 1
+        else:
+            verdicts["correct" if answers.is_correct(answer, row["answer"]) else "wrong"] += 1
+    if not (total := verdicts.total()):
+        raise UserError(f"{arguments.file} holds no answers")
+    counts = ", ".join(f"{verdicts[kind]} {kind}" for kind in ("correct", "wrong", "without a readable answer"))
+    print(f"{total} graded: {counts}; accuracy {verdicts['correct'] / total:.1%}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
