@@ -57,7 +57,7 @@ class VllmPolicy:
 
     async def close(self) -> None:
         """Shut the engine down."""
-        await asyncio.to_thread(self.engine.close)
+        await self.engine.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,7 +84,7 @@ class VllmPolicy:
         return await self._sample(prefix, n, seed, temperature, self.settings.max_tokens, detokenize=False)
 
     async def steps(self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None) -> Sampled:
-        """Sample `n` next steps; each holds the token that completes the separator, whole.
+        r"""Sample `n` next steps; each holds the token that completes the separator, whole.
 
         Most separators are one token that ends with a blank line (".\n\n", say): the engine stops at its id by
         itself. The stop string catches those of two tokens ("\n" twice), at the price of a token or so too many.
@@ -122,20 +122,20 @@ class VllmPolicy:
             for sample_seed in sample_seeds(prefix, seed, n)
         ))  # fmt: skip
         generations = tuple(map(self._generation, outputs))
-        cached = sum(output.num_cached_tokens for output in outputs)
+        cached = sum(output.num_cached_tokens or 0 for output in outputs)
         generated = sum(len(generation.token_ids) for generation in generations)
         return Sampled(generations, Cost(generated, n * len(prefix) - cached, cached))
 
     def _generation(self, output: "RequestOutput") -> Generation:
         (sample,) = output.outputs
-        text = self.engine.tokenizer.decode(
-            sample.token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        token_ids = list(sample.token_ids)
+        decode = self.engine.tokenizer.decode
+        text = str(decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         stop: Stop = "length"
         if sample.finish_reason == "stop":
             at_separator = isinstance(sample.stop_reason, str) or sample.stop_reason in self._separators
             stop = "step" if at_separator else "end"
-        return Generation(tuple(sample.token_ids), text, stop)
+        return Generation(tuple(token_ids), text, stop)
 
     @cached_property
     def _separators(self) -> list[int]:

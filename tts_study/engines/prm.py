@@ -8,6 +8,7 @@ every step of a whole solution in one pass (task "token_classify": a score at ea
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -20,10 +21,15 @@ if TYPE_CHECKING:
     from vllm.tasks import PoolingTask
 
 
+@dataclass(frozen=True, kw_only=True)
+class PRMSettings(EngineSettings):
+    """How a PRM is run: on an engine, with nothing more to set."""
+
+
 class VllmPRM:
     """A `PRM` in RLHFlow's format on a vLLM engine that starts with the first request."""
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: PRMSettings) -> None:
         """Note the settings; nothing is loaded yet.
 
         Raises:
@@ -51,7 +57,7 @@ class VllmPRM:
 
     async def close(self) -> None:
         """Shut the engine down."""
-        await asyncio.to_thread(self.engine.close)
+        await self.engine.close()
 
     async def __aenter__(self) -> Self:
         return self

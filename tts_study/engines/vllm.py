@@ -8,6 +8,7 @@ vLLM runs the model in a process of its own, so a script that uses an engine nee
 import asyncio
 import gc
 import itertools
+import math
 import os
 import threading
 from collections.abc import AsyncGenerator, Sequence
@@ -21,9 +22,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from tts_study.errors import UserError
 
 if TYPE_CHECKING:
-    from tts_study.engines.interface import PRM, Policy
     from vllm import PoolingParams, PoolingRequestOutput, RequestOutput, SamplingParams
     from vllm.v1.engine.async_llm import AsyncLLM
+
+    from tts_study.engines.interface import PRM, Policy
 
 _launching = threading.Lock()
 SHUTDOWN_SECONDS = 30.0  # what an engine gets to end its processes before they are killed
@@ -46,7 +48,8 @@ class EngineSettings:
         dtype: of weights and activations: "bfloat16", "float16" or "float32".
         max_model_len: context in tokens, prompt and completion together.
         max_num_seqs: most sequences in one batch.
-        block_size: tokens in a block of the KV cache; the prefix cache only reuses whole blocks.
+        block_size: tokens in a block of the KV cache, rounded up to a multiple of 32 on a CPU, whose kernels want that;
+            the prefix cache only reuses whole blocks.
         gpu_memory_utilization: share of each GPU's memory; the policy's and the PRM's must add up to less than 1.
         kv_cache_gib: size of the KV cache on a CPU; the environment's VLLM_CPU_KVCACHE_SPACE goes before it.
         tensor_parallel_size: GPUs (or CPU sockets) that share the model.
@@ -88,6 +91,7 @@ def engine_args(settings: EngineSettings) -> dict[str, Any]:
     # generator after a chunk, and a CPU's generator cannot be rewound: the engine dies), so none is.
     return args | {
         "enforce_eager": True,
+        "block_size": 32 * math.ceil(settings.block_size / 32),
         "kv_cache_memory_bytes": int(settings.kv_cache_gib * 2**30),
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(4096, settings.max_model_len),
@@ -123,7 +127,7 @@ class VllmEngine:
             UserError: `settings.model` looks like a folder and there is no checkpoint in it.
         """
         self.settings = settings
-        self._overrides = overrides
+        self.overrides = overrides
         self._llm: AsyncLLM | None = None
         self._starting = asyncio.Lock()
         self._request_numbers = itertools.count()
@@ -152,7 +156,7 @@ class VllmEngine:
     def _launch(self) -> "AsyncLLM":
         try:
             with _launching:  # vLLM writes to the process's environment while it makes a configuration
-                args = engine_args(self.settings) | self._overrides
+                args = engine_args(self.settings) | self.overrides
                 from vllm.engine.arg_utils import AsyncEngineArgs
                 from vllm.platforms import current_platform
                 from vllm.v1.engine.async_llm import AsyncLLM
@@ -175,13 +179,16 @@ class VllmEngine:
         llm = await self.start()
         return await self._last(llm.encode(self._input(token_ids), params, str(next(self._request_numbers))))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Shut the engine down, its processes included; a later request would start it anew."""
         llm, self._llm = self._llm, None
-        if llm is not None:
-            llm.shutdown(timeout=SHUTDOWN_SECONDS)
-            del llm
-            gc.collect()  # it sits in reference cycles, and would complain if it were still there when Python ends
+        if llm is None:
+            return
+        if llm.output_handler is not None:
+            llm.output_handler.cancel()  # it would report the end of the engine as a failure
+        await asyncio.to_thread(llm.shutdown, SHUTDOWN_SECONDS)
+        del llm
+        gc.collect()  # it sits in reference cycles, and would complain if it were still there when Python ends
 
     def check_fits(self, token_ids: Sequence[int], room: int) -> None:
         """Make sure that a prompt leaves room in the context.
