@@ -3,6 +3,7 @@
 The names say which model of the real study each one stands in for. 1b : 3b : 8b keep the real ratio of parameters.
 """
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -33,11 +34,15 @@ class ModelSpec:
 
 
 POLICIES = (
-    ModelSpec("1b", hidden=64, layers=3, steps=4000, learning_rate=4e-3),
-    ModelSpec("3b", hidden=96, layers=4, steps=3000, learning_rate=3e-3),
-    ModelSpec("8b", hidden=128, layers=6, steps=2500, learning_rate=2e-3),
-    ModelSpec("70b", hidden=192, layers=8, steps=2600, learning_rate=1.5e-3),
+    ModelSpec("1b", hidden=32, layers=4, steps=3000, learning_rate=6e-3),
+    ModelSpec("3b", hidden=64, layers=3, steps=1300, learning_rate=4e-3),
+    ModelSpec("8b", hidden=96, layers=5, steps=1100, learning_rate=3e-3),
+    ModelSpec("70b", hidden=160, layers=6, steps=1000, learning_rate=2.5e-3),
 )
+
+
+# starts as the 8b policy with two more layers: it knows the arithmetic, and has room to compare it with what is written
+PRM_SPEC = ModelSpec("prm", hidden=96, layers=7, steps=4000, learning_rate=3e-3)
 
 
 def build_model(spec: ModelSpec, seed: int) -> LlamaForCausalLM:
@@ -58,3 +63,15 @@ def build_model(spec: ModelSpec, seed: int) -> LlamaForCausalLM:
         pad_token_id=tokenizer.pad_token_id,
     )
     return LlamaForCausalLM(config)
+
+
+def deepen(policy: LlamaForCausalLM, layers: int) -> LlamaForCausalLM:
+    """The same model with more layers on top, which begin as the identity: their outputs start at zero."""
+    config = copy.deepcopy(policy.config)
+    config.num_hidden_layers = layers
+    model = LlamaForCausalLM(config)
+    model.load_state_dict(policy.state_dict(), strict=False)
+    for layer in model.model.layers[policy.config.num_hidden_layers :]:
+        torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+        torch.nn.init.zeros_(layer.mlp.down_proj.weight)
+    return model

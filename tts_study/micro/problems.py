@@ -22,6 +22,7 @@ import hashlib
 import itertools
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -290,3 +291,23 @@ def generate(split: str, seed: int | str) -> Iterator[MicroProblem]:
             while split_of((problem := random_problem(rng, subject, level)).text) != split:
                 pass
             yield problem
+
+
+def distinct(stream: Iterator[MicroProblem], count: int) -> list[MicroProblem]:
+    """The first different problems of a stream, equally many of each subject and level.
+
+    Args:
+        stream: as `generate` gives it.
+        count: how many; a multiple of 20.
+    """
+    share = count // (len(SUBJECTS) * len(LEVELS))
+    chosen: dict[str, MicroProblem] = {}
+    taken: Counter[tuple[str, int]] = Counter()
+    for problem in stream:
+        kind = (problem.subject, problem.level)
+        if problem.text not in chosen and taken[kind] < share:
+            chosen[problem.text] = problem
+            taken[kind] += 1
+        if len(chosen) == count:
+            break
+    return list(chosen.values())

@@ -114,6 +114,7 @@ def fit(
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
+        _forget_after(folder / "log.jsonl", first)
     started, losses = time.monotonic(), []
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=label, mininterval=5)
     for step in bar:
@@ -145,8 +146,16 @@ def fit(
     checkpoint.unlink(missing_ok=True)
 
 
+def _forget_after(log: Path, step: int) -> None:
+    """Drop what a run logged after its last checkpoint: it will be done, and logged, again."""
+    if log.exists():
+        lines = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        log.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+
+
 def train_policy(spec: ModelSpec, folder: Path, seed: int) -> None:
-    """Train one policy and save it as a bf16 Hugging Face checkpoint in `folder`."""
+    """Train one policy, on one core, and save it as a bf16 Hugging Face checkpoint in `folder`."""
+    torch.set_num_threads(1)
     tokenizer = build_tokenizer(CONTEXT)
     model = build_model(spec, seed)
     fit(

@@ -1,0 +1,96 @@
+"""`tts-study micro train|evaluate|problems`: make the micro world, and measure it."""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from tts_study import paths
+
+TEST_PROBLEMS = 500
+SAMPLED_PROBLEMS = 6_000  # training problems that each policy is sampled on for the PRM
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `micro` and its three commands."""
+    micro = subparsers.add_parser("micro", help="train and measure the micro models, write the micro problems")
+    commands = micro.add_subparsers(dest="micro_command", required=True)
+
+    train = commands.add_parser("train", help="train the policies and the PRM from scratch; goes on where it was")
+    train.add_argument("--out", type=Path, default=paths.root() / "out" / "micro", help="folder for all checkpoints")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--jobs", type=int, default=2, help="policies trained at once, and threads for the PRM")
+    train.set_defaults(command=_train)
+
+    evaluate = commands.add_parser("evaluate", help="measure every policy and the PRM on new problems")
+    evaluate.add_argument("--seed", type=int, required=True, help="of the problems and of the sampling")
+    evaluate.add_argument("--problems", type=int, default=200)
+    evaluate.add_argument("--policy", action="append", default=[], help="only this one; may be given several times")
+    evaluate.add_argument("--prm", help="another PRM's checkpoint")
+    evaluate.add_argument("--json", action="store_true", help="end with all numbers as one line of JSON")
+    evaluate.add_argument("--cards", type=Path, help="folder of the checkpoints, to write the model cards there")
+    evaluate.set_defaults(command=_evaluate)
+
+    problems = commands.add_parser("problems", help="write the test set, in MATH-500's columns")
+    problems.add_argument("--out", type=Path, default=paths.data() / "micro" / "test.jsonl")
+    problems.set_defaults(command=_problems)
+
+
+def _train(args: argparse.Namespace) -> None:
+    from tts_study.micro.models import POLICIES
+    from tts_study.micro.prm import train_prm
+    from tts_study.micro.sampling import sample_policy
+
+    samples = args.out / "samples"
+    samples.mkdir(parents=True, exist_ok=True)
+    largest_first = reversed(POLICIES)  # so that the long ones do not wait for the short ones
+    with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for job in [pool.submit(_train_policy, spec.name, args.out, args.seed) for spec in largest_first]:
+            job.result()
+    files = [samples / f"{spec.name}.jsonl" for spec in POLICIES]
+    for spec, file in zip(POLICIES, files, strict=True):
+        asyncio.run(sample_policy(args.out / spec.name, file, n_problems=SAMPLED_PROBLEMS, seed=args.seed))
+    if not _is_trained(args.out / "prm"):
+        train_prm(args.out / "8b", files, args.out / "prm", args.seed, threads=args.jobs)
+
+
+def _train_policy(name: str, out: Path, seed: int) -> None:
+    from tts_study.micro.models import POLICIES
+    from tts_study.micro.training import train_policy
+
+    spec = next(spec for spec in POLICIES if spec.name == name)
+    if not _is_trained(out / name):
+        train_policy(spec, out / name, seed)
+
+
+def _is_trained(folder: Path) -> bool:
+    return (folder / "tokenizer.json").exists()  # written last
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from tts_study.micro.cards import write_cards
+    from tts_study.micro.evaluate import evaluate
+
+    report = asyncio.run(evaluate(args.seed, args.problems, args.policy, prm=args.prm))
+    for name, policy in report["policies"].items():
+        overall = {key: value["overall"] for key, value in policy.items() if key != "prm"}
+        print(f"{name:>4}  {overall}\n      PRM {policy['prm']}")
+    if args.cards:
+        write_cards(report, args.cards)
+    if args.json:
+        print(json.dumps(report))
+
+
+def _problems(args: argparse.Namespace) -> None:
+    from tts_study.micro.problems import distinct, generate
+    from tts_study.micro.records import as_problems
+
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    problems = as_problems(distinct(generate("test", 0), TEST_PROBLEMS), "micro-test")
+    with args.out.open("w") as file:
+        for p in problems:
+            columns = dict(unique_id=p.id, problem=p.text, solution=p.solution, answer=p.answer, subject=p.subject)
+            file.write(json.dumps(columns | {"level": p.level}) + "\n")
+    print(f"{len(problems)} problems in {args.out}")
