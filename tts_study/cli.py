@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tts_study.errors import UserError
+from tts_study.micro.cli import add_parser as add_micro
 
 if TYPE_CHECKING:
+    from tts_study.profiles import Profile
     from tts_study.store import Run
 
 # the profile's fields that have an option of their own; --set reaches the others
@@ -47,18 +49,15 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="tts-study", description="Study how test-time compute scales, with open models.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands: Any = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run one strategy over problems, or go on with such a run")
-    run.add_argument("--profile", default="micro", help="micro (the default) or llama")
+    _add_profile(run)
     run.add_argument("--strategy", required=True, help="greedy, majority, best_of_n or weighted_best_of_n")
     run.add_argument("--n", type=int, default=1, help="generations to spend on each problem")
     run.add_argument("--problems", type=int, help="the data set's first so many problems; all if not given")
     run.add_argument("--seed", type=int, default=0, help="of every random draw")
     run.add_argument("--out", type=Path, required=True, help="folder of the run; one that was interrupted goes on")
-    for name, what in OPTIONS.items():
-        run.add_argument(f"--{name.replace('_', '-')}", help=what)
-    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting of the profile")
     run.set_defaults(command=_run)
 
     study = commands.add_parser("study", help="run the study's notebooks, searching anew")
@@ -71,17 +70,41 @@ def _parser() -> argparse.ArgumentParser:
     grade = commands.add_parser("grade", help="grade a JSONL file of answers")
     grade.add_argument("file", type=Path, help='of "answer", and "prediction" (an answer) or "completion" (a text)')
     grade.set_defaults(command=_grade)
+
+    bench = commands.add_parser("bench", help="compare the engines' speed with plain vLLM's")
+    _add_profile(bench)
+    bench.add_argument("--n", type=int, default=64, help="completions of each problem")
+    bench.add_argument("--problems", type=int, default=100, help="the data set's first so many problems")
+    bench.add_argument("--seed", type=int, default=0, help="of the samples")
+    bench.set_defaults(command=_bench)
+
+    add_micro(commands)
     return parser
+
+
+def _add_profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="micro", help="micro (the default) or llama")
+    for name, what in OPTIONS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", help=what)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting of it")
+
+
+def _profile(arguments: argparse.Namespace) -> "Profile":
+    from tts_study.profiles import load_profile
+
+    for assignment in arguments.set:
+        if "=" not in assignment:
+            raise UserError(f"--set wants NAME=VALUE, and {assignment!r} has no =")
+    others = dict(assignment.split("=", 1) for assignment in arguments.set)
+    return load_profile(arguments.profile, **{name: getattr(arguments, name) for name in OPTIONS} | others)
 
 
 def _run(arguments: argparse.Namespace) -> None:
     from tts_study.engines.shared import ENGINES
     from tts_study.problems import load_problems
-    from tts_study.profiles import load_profile
     from tts_study.runs import check_budget, run_profile
 
-    settings = {name: getattr(arguments, name) for name in OPTIONS} | _settings(arguments.set)
-    profile = load_profile(arguments.profile, **settings)
+    profile = _profile(arguments)
     check_budget(arguments.strategy, arguments.n)
     problems = load_problems(profile, arguments.problems)
     path = arguments.out / "run.jsonl"
@@ -118,13 +141,6 @@ def summary(run: "Run", strategy: str, n: int) -> str:
     )
 
 
-def _settings(assignments: Sequence[str]) -> dict[str, str]:
-    for assignment in assignments:
-        if "=" not in assignment:
-            raise UserError(f"--set wants NAME=VALUE, and {assignment!r} has no =")
-    return dict(assignment.split("=", 1) for assignment in assignments)
-
-
 def _study(arguments: argparse.Namespace) -> None:
     from tts_study.profiles import load_profile
     from tts_study.study import parse_value, run_notebooks
@@ -154,6 +170,19 @@ def _grade(arguments: argparse.Namespace) -> None:
         raise UserError(f"{arguments.file} holds no answers")
     counts = ", ".join(f"{verdicts[kind]} {kind}" for kind in ("correct", "wrong", "without a readable answer"))
     print(f"{total} graded: {counts}; accuracy {verdicts['correct'] / total:.1%}")
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from tts_study.bench import run_bench
+    from tts_study.engines.shared import policy_settings, prm_settings
+    from tts_study.problems import load_problems
+    from tts_study.runs import check_budget
+
+    profile = _profile(arguments)
+    check_budget("best_of_n", arguments.n)
+    problems = load_problems(profile, arguments.problems)
+    both = policy_settings(profile), prm_settings(profile)
+    print(asyncio.run(run_bench(*both, problems, n=arguments.n, seed=arguments.seed)))
 
 
 if __name__ == "__main__":

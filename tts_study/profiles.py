@@ -110,7 +110,6 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({
         max_tokens=256,
         max_step_tokens=64,
         max_model_len=512,
-        block_size=16,
     ),
     "llama": Profile(
         name="llama",
