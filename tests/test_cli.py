@@ -150,7 +150,7 @@ def test_grading_counts_right_wrong_and_unreadable_answers(capsys, tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert cli.main(["grade", str(path)]) == 0
     told = capsys.readouterr().out
-    assert told == "4 graded: 2 correct, 1 wrong, 1 without a readable answer; accuracy 50.0%\n"
+    assert told == "4 graded: 2 correct, 1 wrong, 1 without a readable answer (0 timed out); accuracy 50.0%\n"
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
-from tts_study.answers_text import is_balanced, is_phrase, read_plain, split_outside, tidy, unwrap
+from tts_study.answers_extract import extract as extract
+from tts_study.answers_memo import LOST, Memo
+from tts_study.answers_text import is_balanced, is_phrase, read_plain, split_outside, unwrap
+from tts_study.answers_tidy import tidy
 from tts_study.answers_worker import Worker, WorkerLostError
 from tts_study.selection import NO_ANSWER
 
@@ -43,40 +47,7 @@ MAX_DEPTH = 5  # of sets of tuples of ...
 
 dropped: Counter[str] = Counter()  # distinct answers given up as "no answer" so far, by reason
 _worker = Worker("tts_study.answers_symbolic", limit_s=2.0, memory_mib=512)
-
-
-# --- extraction ----------------------------------------------------------------------------------------------------
-
-_BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*(?:(?P<brace>\{)|(?P<bare>[^\s${}\\]+))?")
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-
-
-def extract(text: str) -> str | None:
-    r"""The content of the last `\boxed{...}` or `\fbox{...}` (or `\boxed 5`), or None.
-
-    An empty box counts as not there. If the last box never closes, the text was cut in the middle, and there is no
-    answer rather than an earlier, intermediate one.
-    """
-    for box in reversed(list(_BOX.finditer(text))):
-        if box["brace"]:
-            end = _closing_brace(text, box.end())
-            if end is None:
-                return None
-            content = text[box.end() : end].strip()
-        else:
-            content = (box["bare"] or "").rstrip(".,;:")
-        if content:
-            return content
-    return None
-
-
-def _closing_brace(text: str, start: int) -> int | None:
-    depth = 1
-    for token in _BRACE.finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(token[0], 0)  # an escaped brace is neither
-        if depth == 0:
-            return token.start()
-    return None
+_memo = Memo()
 
 
 # --- canonical form ------------------------------------------------------------------------------------------------
@@ -86,9 +57,30 @@ class UnreadableError(Exception):
     """An answer has no canonical form; the message is the reason in two or three words."""
 
 
-@lru_cache(maxsize=100_000)
 def canonical(answer: str) -> str | None:
     """The canonical form of an answer, the same for equal answers; None if it cannot be read as an answer at all."""
+    return _read(answer)[0]
+
+
+def why_unreadable(answer: str) -> str | None:
+    """The reason why an answer has no canonical form, in two or three words; None if it has one."""
+    return _read(answer)[1]
+
+
+def remember(path: Path) -> None:
+    """Keep in a file what is found out about answers from now on, and use what is there: beside a run, say."""
+    _memo.open(path)
+
+
+def forget() -> None:
+    """Start anew: a new worker, and nothing known of any answer."""
+    _read.cache_clear()
+    _memo.clear()
+    _worker.close()
+
+
+@lru_cache(maxsize=100_000)
+def _read(answer: str) -> tuple[str | None, str | None]:
     try:
         if len(answer) > MAX_LENGTH:
             raise UnreadableError("too long")
@@ -97,11 +89,11 @@ def canonical(answer: str) -> str | None:
         text = tidy(answer)
         if not is_balanced(text):
             raise UnreadableError("unbalanced brackets")
-        return _form(text)
-    except (UnreadableError, WorkerLostError) as reason:
+        return _form(text), None
+    except UnreadableError as reason:
         dropped[str(reason)] += 1
         logger.info("no answer (%s): %.80r", reason, answer)
-        return None
+        return None, str(reason)
 
 
 def equivalent(a: str, b: str) -> bool:
@@ -128,9 +120,11 @@ def group(answers: Sequence[str | None]) -> list[int]:
 # --- structure: sets, tuples and the like are taken apart, and their elements read ----------------------------------
 
 _MATRIX = re.compile(r"\\begin\{([bpvBV]?matrix|array)\}(?:\{[clr|]*\})?(?P<body>.*)\\end\{\1\}", re.DOTALL)
+_LETTER = r"(?:[a-zA-Z]|\\(?:alpha|beta|gamma|delta|theta|lambda|mu|phi|omega)(?![a-zA-Z]))"
 _NAMED = re.compile(
-    r"(?P<name>[a-zA-Z](?:_\{?\w+\}?|\([a-z]\))?|\([a-z](?:,[a-z])+\))\s*(?:=|\\in(?![a-z]))(?P<value>[^=]+)"
+    rf"(?P<name>{_LETTER}(?:\s*_\{{?\w+\}}?|\([a-z]\))?|\([a-z](?:,[a-z])+\))\s*(?:=|\\in(?![a-z]))(?P<value>[^=]+)"
 )
+_NAMED_LAST = re.compile(rf"(?P<value>[^=]+)=\s*(?P<name>{_LETTER})")
 _BROKEN = re.compile(r"^[*/^=_]|[-+*/^=_]\s*(?:[*/^=_)\]}]|$)")  # an operator without its operand
 _SPACED = re.compile(r"(?<![\d_.^])\d+\s+\d")  # math-verify reads "1 2" as 3
 
@@ -145,11 +139,16 @@ def _form(text: str, depth: int = 0) -> str:
         return plain
     if matrix := _MATRIX.fullmatch(text):
         rows = [split_outside(row, "&") for row in split_outside(matrix["body"], r"\\") if row.strip()]
-        return _ordered("[", [_ordered("[", [_form(cell, depth + 1) for cell in row], "]") for row in rows], "]")
+        forms = [_ordered("[", [_form(cell, depth + 1) for cell in row], "]") for row in rows]
+        return _ordered("matrix[", forms, "]")
     if len(intervals := split_outside(text, r"\cup")) > 1:
         return _unordered([_form(interval, depth + 1) for interval in intervals])
 
     brackets, inner = unwrap(text)
+    if brackets == "{}":
+        return _form(inner, depth + 1)
+    if brackets == r"\{\}" and not inner.strip():
+        return "{}"
     elements = split_outside(inner if brackets == r"\{\}" else text, ",")
     elements = _without_name(elements) if depth == 0 else elements
     elements = [signed for element in elements for signed in _plus_and_minus(element)]
@@ -167,12 +166,26 @@ def _leaf(text: str) -> str:
         return f"text {' '.join(text.casefold().split())}"
     if _SPACED.search(text) or _BROKEN.search(text):
         raise UnreadableError("malformed")
-    form = _worker.ask(text)
+    if r"\ldots" in text or r"\cdots" in text:
+        return f"text {text.replace(' ', '')}"  # what the dots stand for is anyone's guess
+    form = _ask(text)
     if form == "":
         raise UnreadableError("no value")
     if form is None and len(text) > MAX_TEXT:
         raise UnreadableError("malformed")
     return form or f"text {text.replace(' ', '')}"
+
+
+def _ask(text: str) -> str | None:
+    if text not in _memo:
+        try:
+            _memo[text] = _worker.ask(text)
+        except WorkerLostError as lost:
+            _memo[text] = f"{LOST}{lost}"
+    reply = _memo[text]
+    if reply is not None and reply.startswith(LOST):
+        raise UnreadableError(reply.removeprefix(LOST))
+    return reply
 
 
 def _ordered(opening: str, forms: list[str], closing: str) -> str:
@@ -185,13 +198,13 @@ def _unordered(forms: list[str]) -> str:
 
 def _without_name(elements: list[str]) -> list[str]:
     """`x=1, x=2` and `x=1, 2` to `1, 2`; but `a=1, b=2` stays."""
-    named = [_NAMED.fullmatch(element.strip()) for element in elements]
+    named = [_NAMED.fullmatch(element.strip()) or _NAMED_LAST.fullmatch(element.strip()) for element in elements]
     if len({match["name"] for match in named if match}) != 1:
         return elements
     return [match["value"] if match else element for match, element in zip(named, elements, strict=True)]
 
 
 def _plus_and_minus(element: str) -> list[str]:
-    if r"\pm" not in element or unwrap(element.strip())[0] == r"\{\}":
+    if not re.search(r"\\[pm]{2}(?![a-zA-Z])", element) or unwrap(element.strip())[0] == r"\{\}":
         return [element]
-    return [element.replace(r"\pm", sign) for sign in "+-"]
+    return [element.replace(r"\pm", above).replace(r"\mp", below) for above, below in ("+-", "-+")]

@@ -36,6 +36,9 @@ _CONFIG = [LatexExtractionConfig(boxed_match_priority=-1, normalization_config=N
     basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none"))]  # fmt: skip
 
 
+_INEQUALITIES = (sympy.Gt, sympy.Lt, sympy.Ge, sympy.Le)
+
+
 def read(text: str) -> str | None:
     """The canonical form of one LaTeX expression; None where it cannot be read, "" where it has no value (1/0)."""
     parsed = parse(f"${text}$", _CONFIG, fallback_mode="no_fallback", parsing_timeout=None)
@@ -46,6 +49,8 @@ def read(text: str) -> str | None:
 
 
 def _form(parsed: sympy.Basic) -> str | None:
+    if isinstance(parsed, Relational | sympy.And) and (interval := _interval(parsed)) is not None:
+        return interval
     if isinstance(parsed, Relational):
         return _relation(parsed)
     if isinstance(parsed, sympy.And | sympy.Or):
@@ -55,10 +60,33 @@ def _form(parsed: sympy.Basic) -> str | None:
 
 
 def _exact(expr: sympy.Expr) -> sympy.Expr:
-    """Evaluate what the parser left unevaluated, decimals as fractions, and `i` as the imaginary unit."""
+    """Evaluate what the parser left unevaluated: decimals are fractions, `i` is imaginary, odd roots are real."""
     decimals = {number: sympy.Rational(str(number)) for number in expr.atoms(sympy.Float)}
     units = {symbol: sympy.I for symbol in expr.atoms(sympy.Symbol) if symbol.name == "i"}
-    return expr.xreplace({**decimals, **units}).doit()
+    evaluated = expr.xreplace({**decimals, **units}).doit()
+    return evaluated.replace(_is_odd_root, lambda root: sympy.Pow(-root.base, root.exp) * (-1) ** root.exp.p)
+
+
+def _is_odd_root(expr: sympy.Basic) -> bool:
+    r"""Whether this is the likes of `\sqrt[3]{-8}`, which is -2 at school."""
+    is_root = isinstance(expr, sympy.Pow) and expr.exp.is_Rational and expr.exp.q % 2 == 1 < expr.exp.q
+    return is_root and bool(expr.base.is_negative)
+
+
+def _interval(condition: Relational | sympy.And) -> str | None:
+    r"""`2 \le x < 5` as the interval `[2;5)`; None unless it is about one variable and linear in it."""
+    parts = sympy.And.make_args(condition)
+    if len(condition.free_symbols) != 1 or not all(isinstance(part, _INEQUALITIES) for part in parts):
+        return None
+    (variable,) = condition.free_symbols
+    exact = [(type(part), sympy.expand(_exact(part.lhs) - _exact(part.rhs))) for part in parts]
+    if not all(side.is_polynomial(variable) and sympy.degree(side, variable) == 1 for _, side in exact):
+        return None
+    solutions = sympy.Intersection(*(relation(side, 0).as_set() for relation, side in exact))
+    if not isinstance(solutions, sympy.Interval):
+        return "{}" if solutions is sympy.S.EmptySet else None
+    ends = _expression(solutions.start), _expression(solutions.end)
+    return f"{'(' if solutions.left_open else '['}{';'.join(map(str, ends))}{')' if solutions.right_open else ']'}"
 
 
 def _relation(relation: Relational) -> str | None:
@@ -152,12 +180,12 @@ def _digits(number: sympy.Number) -> str:
 # --- the program ---------------------------------------------------------------------------------------------------
 
 
-def main(memory_mib: int, seconds: int) -> None:
+def main(memory_mib: int, limit_s: float) -> None:
     """Say "ready", then answer each line of standard input (a JSON string) with its form (a JSON string or null).
 
     Args:
         memory_mib: address space allowed beyond what is in use once everything is imported.
-        seconds: the process ends itself when one line takes longer, should its parent have died.
+        limit_s: processor time that one line may take; then the SIGPROF that is not handled ends this process.
     """
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     sys.stdout = sys.stderr  # a library's print is no reply
@@ -165,9 +193,9 @@ def main(memory_mib: int, seconds: int) -> None:
     _limit_memory(memory_mib)
     print(json.dumps("ready"), file=replies, flush=True)
     for line in sys.stdin:
-        signal.alarm(seconds)
+        signal.setitimer(signal.ITIMER_PROF, limit_s)
         print(json.dumps(_form_or_none(json.loads(line))), file=replies, flush=True)
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _form_or_none(text: str) -> str | None:
@@ -189,4 +217,4 @@ def _limit_memory(memory_mib: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), float(sys.argv[2]))

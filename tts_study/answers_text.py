@@ -1,4 +1,4 @@
-r"""Reading answers without a computer algebra system: tidy the LaTeX, split it, and read plain numbers and polynomials.
+r"""Reading answers without a computer algebra system: split LaTeX, and read plain numbers and polynomials.
 
 Everything here is linear or quadratic in an input of bounded length, and exact.
 """
@@ -8,47 +8,6 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 Monomial = tuple[tuple[str, int], ...]  # ((variable, exponent), ...), variables in alphabetical order
-
-_SYMBOLS = str.maketrans({
-    "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "π": r"\pi ", "∞": r"\infty ", "√": r"\sqrt ",
-    "°": "", "²": "^2", "³": "^3", "±": r"\pm ", "∪": r"\cup ", "≤": r"\le ", "≥": r"\ge ", "\t": " ", "\n": " ",
-})  # fmt: skip
-_TEXT = r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm|mathbf|mathit)"
-_UNITS = (
-    r"(?:(?:square|cubic|sq\.?|cu\.?)\s*)?(?:(?:centi|milli|kilo)?(?:meter|metre|gram|liter|litre)s?|inch(?:es)?|foot|"
-    r"feet|(?:yard|mile|degree|radian|dollar|cent|second|minute|hour|day|week|month|year|unit|pound|ounce|gallon)s?|"
-    r"percent|cm|mm|km|ft|kg|mph|lbs?|oz|secs?|mins?|hrs?)"
-)
-_POWER = r"(?:\s*\^\s*\{?\s*[23]\s*\}?)?"
-_REWRITES = [(re.compile(pattern), replacement) for pattern, replacement in (
-    (r"(?<=\d)\s*(?:,\\!|\{,\}|\\[,!])\s*(?=\d{3}(?!\d))", ""),                 # 10,\!080
-    (r"(?<!\\)\\(?:[,;:!> ]|(?:q?quad|displaystyle)(?![a-zA-Z]))|~", " "),      # spacing
-    (r"(?<!\\)\\[$()\[\]]|\$", ""),                                             # maths mode, currency
-    (r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])", ""),
-    (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
-    (r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),                               # \frac12
-    (r"\\frac\s*(\d)\s*\{", r"\\frac{\1}{"),                                    # \frac1{2}
-    (r"(\\frac\s*\{[^{}]*\})\s*(\d)", r"\1{\2}"),                               # \frac{1}2
-    (r"\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})|\\degrees?(?![a-zA-Z])|\\?%", ""),
-    (r"(?<=[\d})])\s*" + _TEXT + r"\s*\{(?!\s*(?:and|or)\b)[^{}]*\}" + _POWER + r"\s*\.?\s*$", ""),  # 15\text{ cm}^2
-    (_TEXT + r"\s*\{([^{}]*)\}", r" \1 "),
-    (r"(?<=[\d}).])\s*" + _UNITS + _POWER + r"\s*\.?\s*$", ""),                 # 5 cm
-    (r"(?<![\\a-zA-Z])(pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln)(?![a-zA-Z])", r"\\\1"),
-    (r"(?<![\\a-zA-Z])(?:infty|infinity)(?![a-zA-Z])", r"\\infty"),
-    (r",?\s+(?:and|or)\s+", ", "),
-    (r"\s+", " "),
-    (r"^[ ,;:]+|[ .,;:]+$", ""),
-    (r"(?<=\d) (?=\d{3}(?!\d))", ""),                                           # 10 080
-)]  # fmt: skip
-_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-
-
-def tidy(answer: str) -> str:
-    r"""Take away what says nothing about the value: spacing, `\left`, `$`, degrees, percent, units, `\text`."""
-    text = answer.translate(_SYMBOLS)
-    for pattern, replacement in _REWRITES:
-        text = pattern.sub(replacement, text)
-    return text.replace(",", "") if _THOUSANDS.fullmatch(text) else text
 
 
 def is_phrase(text: str) -> bool:
@@ -87,9 +46,9 @@ def split_outside(text: str, separator: str) -> list[str]:
 
 
 def unwrap(text: str) -> tuple[str, str]:
-    r"""The brackets around all of a text, as "()", "(]", `\{\}` and so on, and what is inside; or "" and the text."""
+    r"""The brackets around all of a text, as "()", "(]", "{}", `\{\}` ..., and what is inside; or "" and the text."""
     first_closed = next((position for token, position, depth in _tokens(text) if depth == 0), None)
-    if re.fullmatch(r"[(\[].*[)\]]", text, re.DOTALL) and first_closed == len(text) - 1:
+    if re.fullmatch(r"[(\[].*[)\]]|\{.*\}", text, re.DOTALL) and first_closed == len(text) - 1:
         return text[0] + text[-1], text[1:-1]
     if re.fullmatch(r"\\\{.*\\\}", text, re.DOTALL) and first_closed == len(text) - 2:
         return r"\{\}", text[2:-2]
@@ -108,16 +67,21 @@ _TERM = re.compile(
     rf"(?:\s*/\s*(?P<over>{_DIGITS}))?\s*"
 )
 _CONSTANTS = "eEiI"
-_BASED = re.compile(r"(\d+)\s*_\s*\{?\s*(\d{1,2})\s*\}?")
+_BASED = re.compile(
+    r"\(?(?P<digits>\d[\dA-F]*|[A-F][\dA-F]+)\)?\s*_\s*(?:(?P<base>\d{1,2})|\{\s*(?P<braced>\d{1,2})\s*\})"
+)
+_CLOCK = re.compile(r"(2[0-4]|[01]?\d):([0-5]\d)")
 
 
 def read_plain(text: str) -> str | None:
-    r"""The canonical form of a number, a polynomial in one variable, or `52_8`; None if it is anything else.
+    r"""The canonical form of a number, a polynomial in one variable, `52_8` or `14:15`; None if it is anything else.
 
     Numbers are integers, decimals, `a/b`, `\frac{a}{b}` and mixed numbers. Exact, and fast enough for every vote.
     """
     if based := _BASED.fullmatch(text):
-        return f"{based[1]}_{based[2]}"
+        return f"{based['digits'].lstrip('0') or '0'}_{based['base'] or based['braced']}"
+    if clock := _CLOCK.fullmatch(text):
+        return f"{int(clock[1])}:{clock[2]}"
     terms: dict[Monomial, Fraction] = {}
     position = 0
     while position < len(text):
@@ -160,6 +124,7 @@ def polynomial_form(terms: Mapping[Monomial, Fraction]) -> str:
     for monomial in sorted((m for m, c in terms.items() if c), key=rank):
         factors = "*".join(name if exponent == 1 else f"{name}^{exponent}" for name, exponent in monomial)
         size = abs(terms[monomial])
-        text += ("-" if terms[monomial] < 0 else "+") + (factors if factors and size == 1 else
-                                                         f"{size}*{factors}" if factors else str(size))
+        text += ("-" if terms[monomial] < 0 else "+") + (
+            factors if factors and size == 1 else f"{size}*{factors}" if factors else str(size)
+        )
     return text.removeprefix("+") or "0"

@@ -4,6 +4,7 @@ import atexit
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 from tts_study.errors import UserError
 
 START_LIMIT_S = 120.0  # importing SymPy and math-verify takes about a second on an idle machine
+PATIENCE = 10  # a starved machine gives a process less time than passes
 
 
 class WorkerLostError(Exception):
@@ -27,12 +29,13 @@ class Worker:
 
     Args:
         module: the program's module name.
-        limit_s: seconds that one question may take; the program's start is not counted.
+        limit_s: seconds of processor time that one question may take, after which the program gets a SIGPROF that it
+            has asked for; should it not, it is ended when ten times that has passed. Its start is not counted.
         memory_mib: address space that it may use beyond what it has once it is ready.
     """
 
     def __init__(self, module: str, *, limit_s: float, memory_mib: int) -> None:
-        self._command = [sys.executable, "-m", module, str(memory_mib), str(int(limit_s) + 2)]
+        self._command = [sys.executable, "-m", module, str(memory_mib), str(limit_s)]
         self._limit_s = limit_s
         self._forget()
         atexit.register(self.close)
@@ -97,7 +100,7 @@ class Worker:
             process.stdin.flush()
         except BrokenPipeError as error:
             raise WorkerLostError("worker died") from error
-        return json.loads(_read_line(process, self._limit_s))
+        return json.loads(_read_line(process, self._limit_s * PATIENCE))
 
     def _kill(self) -> None:
         process, self._process = self._process, None
@@ -119,6 +122,7 @@ def _read_line(process: subprocess.Popen[bytes], limit_s: float) -> bytes:
             raise WorkerLostError("timed out")
         chunk = os.read(process.stdout.fileno(), 65536)
         if not chunk:
-            raise WorkerLostError("out of memory or crashed")
+            timed_out = process.wait() == -signal.SIGPROF
+            raise WorkerLostError("timed out" if timed_out else "out of memory or crashed")
         line += chunk
     return line

@@ -2,12 +2,14 @@
 
 import argparse
 import asyncio
+import json
+import multiprocessing
+import os
 import sys
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from tts_study.errors import UserError
 from tts_study.micro.cli import add_parser as add_micro
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from tts_study.profiles import Profile
     from tts_study.store import Run
 
+T = TypeVar("T")
+INTERRUPTED = 130  # exit code after Ctrl-C, as in a shell
 # the profile's fields that have an option of their own; --set reaches the others
 OPTIONS = {
     "policy": "a short name of the profile's ladder, a checkpoint's folder, or a hub name",
@@ -37,8 +41,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("\ntts-study: interrupted; what was done is kept, the same command goes on from there", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return 0
+
+
+def script() -> NoReturn:
+    """What is installed as `tts-study`: `main`, except that an interrupted command waits for nothing."""
+    code = main()
+    if code == INTERRUPTED:
+        for process in multiprocessing.active_children():  # engines that were just starting
+            process.kill()
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,13 +84,20 @@ def _parser() -> argparse.ArgumentParser:
 
     grade = commands.add_parser("grade", help="grade a JSONL file of answers")
     grade.add_argument("file", type=Path, help='of "answer", and "prediction" (an answer) or "completion" (a text)')
+    grade.add_argument("--explain", action="store_true", help="a line for each pair with both canonical forms")
+    grade.add_argument("--json", action="store_true", help="the counts as one JSON object")
+    grade.add_argument("--boxes-only", action="store_true", help='no answers from "the answer is ..." and "#### ..."')
+    grade.add_argument("--memo", type=Path, help="file of canonical forms to keep: a second time nothing is computed")
     grade.set_defaults(command=_grade)
 
-    bench = commands.add_parser("bench", help="compare the engines' speed with plain vLLM's")
+    bench = commands.add_parser("bench", help="compare the engines' speed with plain vLLM's, or try out answers")
+    bench.add_argument("what", nargs="?", choices=("engines", "answers"), default="engines", help="engines by default")
     _add_profile(bench)
     bench.add_argument("--n", type=int, default=64, help="completions of each problem")
     bench.add_argument("--problems", type=int, default=100, help="the data set's first so many problems")
     bench.add_argument("--seed", type=int, default=0, help="of the samples")
+    bench.add_argument("--answers", type=Path, help='of answers: JSONL with gold "answer"s; the micro test set if not')
+    bench.add_argument("--fuzz", type=int, default=2000, help="of answers: how many mutated ones to read")
     bench.set_defaults(command=_bench)
 
     add_micro(commands)
@@ -118,9 +140,19 @@ def _run(arguments: argparse.Namespace) -> None:
             await ENGINES.close()
 
     begin = time.monotonic()
-    run = asyncio.run(search())
+    run = _awaited(search())
     print(summary(run, arguments.strategy, arguments.n))
     print(f"{time.monotonic() - begin:.0f} s; the run is in {path}")
+
+
+def _awaited(coroutine: Coroutine[Any, Any, T]) -> T:
+    """As `asyncio.run`, which on Ctrl-C would wait for an engine that is starting, in a thread, for minutes."""
+    runner = asyncio.Runner()
+    try:
+        return runner.run(coroutine)
+    finally:
+        if not isinstance(sys.exception(), KeyboardInterrupt):
+            runner.close()
 
 
 def summary(run: "Run", strategy: str, n: int) -> str:
@@ -152,27 +184,22 @@ def _study(arguments: argparse.Namespace) -> None:
 
 
 def _grade(arguments: argparse.Namespace) -> None:
-    from tts_study import answers
-    from tts_study.problems import read_jsonl
+    from tts_study import answers, grading
 
-    verdicts: Counter[str] = Counter()
-    for place, row in read_jsonl(arguments.file):
-        given = "prediction" if "prediction" in row else "completion"
-        for field in ("answer", given):
-            if not isinstance(row.get(field), str):
-                raise UserError(f'{place}: a line needs the texts "answer" and "prediction" or "completion"')
-        answer = row[given] if given == "prediction" else answers.extract(row[given])
-        if answer is None or answers.canonical(answer) is None:
-            verdicts["without a readable answer"] += 1
-        else:
-            verdicts["correct" if answers.is_correct(answer, row["answer"]) else "wrong"] += 1
-    if not (total := verdicts.total()):
-        raise UserError(f"{arguments.file} holds no answers")
-    counts = ", ".join(f"{verdicts[kind]} {kind}" for kind in ("correct", "wrong", "without a readable answer"))
-    print(f"{total} graded: {counts}; accuracy {verdicts['correct'] / total:.1%}")
+    if arguments.memo:
+        answers.remember(arguments.memo)
+    verdicts = grading.grade_file(arguments.file, fallback=not arguments.boxes_only)
+    if arguments.explain:
+        print(*verdicts, sep="\n")
+    counts = grading.summary(verdicts)
+    print(json.dumps(counts) if arguments.json else grading.sentence(counts))
 
 
 def _bench(arguments: argparse.Namespace) -> None:
+    if arguments.what == "answers":
+        from tts_study.answers_bench import run_bench as try_out_answers
+
+        return try_out_answers(arguments.answers, fuzzed=arguments.fuzz, seed=arguments.seed)
     from tts_study.bench import run_bench
     from tts_study.engines.shared import policy_settings, prm_settings
     from tts_study.problems import load_problems
@@ -186,4 +213,4 @@ def _bench(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script()
