@@ -33,7 +33,9 @@ def llama_tokenizer() -> PreTrainedTokenizerFast:
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
     ])  # fmt: skip
     tokenizer.decoder = decoders.ByteLevel()
-    text = "## Step 1: [Add them]\n2 + 3 = 5.\n\n## Step 2: $x$\n\n\nuser assistant system (so)\n\n$\\boxed{5}$.\n\n" * 20
+    text = (
+        "## Step 1: [Add them]\n2 + 3 = 5.\n\n## Step 2: $x$\n\n\nuser assistant system (so)\n\n$\\boxed{5}$.\n\n" * 20
+    )
     trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     tokenizer.train_from_iterator([text], trainer)
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in LLAMA3_SPECIAL])
@@ -55,20 +57,18 @@ def policy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model.lm_head.weight *= 4
         model.lm_head.weight[tokenizer.convert_tokens_to_ids("\n\n")] *= 3
         model.lm_head.weight[tokenizer.convert_tokens_to_ids(END)] *= 2
-    return _saved(model, tokenizer, tmp_path_factory.mktemp("policy"), torch.float32)
+    return _saved(model, tokenizer, tmp_path_factory.mktemp("policy"))
 
 
 @pytest.fixture(scope="session")
 def prm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random PRM whose verdicts are spread out."""
+    """A random PRM."""
     model = build_model(ModelSpec("tiny", hidden=64, layers=3, steps=0, learning_rate=0.0), seed=1)
-    with torch.no_grad():
-        model.lm_head.weight *= 10
-    return _saved(model, build_tokenizer(CONTEXT), tmp_path_factory.mktemp("prm"), torch.float32)
+    return _saved(model, build_tokenizer(CONTEXT), tmp_path_factory.mktemp("prm"))
 
 
-def _saved(model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast, folder: Path, dtype: torch.dtype) -> Path:
-    model.to(dtype).save_pretrained(folder)
+def _saved(model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -3,6 +3,9 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 
 from tts_study.errors import UserError
 from tts_study.prompts import (
@@ -37,9 +40,7 @@ def test_a_micro_prompt_is_the_turns_that_the_policies_were_trained_on(micro_tok
 
 
 def test_a_llama_prompt_has_exactly_one_bos(llama_tokenizer):
-    token_ids = policy_tokens(
-        llama_tokenizer, PROBLEM, system_prompt=MATH_SYSTEM_PROMPT, chat_template=LLAMA3_TEMPLATE
-    )
+    token_ids = policy_tokens(llama_tokenizer, PROBLEM, system_prompt=MATH_SYSTEM_PROMPT, chat_template=LLAMA3_TEMPLATE)
     assert token_ids[0] == llama_tokenizer.bos_token_id
     assert token_ids.count(llama_tokenizer.bos_token_id) == 1
 
@@ -86,7 +87,9 @@ special = st.sampled_from(["<|end|>", "<|eot_id|>", "<|user|>", "<|begin_of_text
 
 
 @settings(deadline=None, max_examples=200)
-@given(problem=texts, steps=st.lists(texts | special | st.sampled_from(["+", "-", " ", "\n\n"]), min_size=1, max_size=6))
+@given(
+    problem=texts, steps=st.lists(texts | special | st.sampled_from(["+", "-", " ", "\n\n"]), min_size=1, max_size=6)
+)
 def test_every_position_agrees_with_plain_templating_of_its_prefix(micro_tokenizer, llama_tokenizer, problem, steps):
     for tokenizer, template in ((micro_tokenizer, None), (llama_tokenizer, LLAMA3_TEMPLATE)):
         token_ids, positions = rlhflow_tokens(tokenizer, problem, steps, chat_template=template)
@@ -123,3 +126,9 @@ def test_the_templates_of_both_families_carry_the_format(family):
 def test_a_tokenizer_without_a_template_is_refused(llama_tokenizer):
     with pytest.raises(UserError, match="no chat template"):
         policy_tokens(llama_tokenizer, PROBLEM)
+
+
+def test_a_prm_without_verdicts_of_one_token_is_refused():
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"?": 0, "+": 1}, unk_token="?")))
+    with pytest.raises(UserError, match="as single tokens"):
+        verdict_ids(tokenizer)

@@ -137,19 +137,21 @@ def check_rlhflow(tokenizer: PreTrainedTokenizerBase, chat_template: str | None 
             )
 
 
+@lru_cache(maxsize=8)
 def verdict_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
     """The token ids of "+" and "-".
 
     Raises:
         UserError: one of them is not a single token.
     """
-    encoded = [tokenizer.encode(verdict, add_special_tokens=False) for verdict in (GOOD, BAD)]
-    if any(len(ids) != 1 for ids in encoded):
+    vocabulary = tokenizer.get_vocab()
+    good, bad = vocabulary.get(GOOD, -1), vocabulary.get(BAD, -1)
+    if [tokenizer.encode(verdict, add_special_tokens=False) for verdict in (GOOD, BAD)] != [[good], [bad]]:
         raise UserError(
             f"The PRM {tokenizer.name_or_path!r} does not write {GOOD!r} and {BAD!r} as single tokens: "
             "choose a PRM in RLHFlow's format."
         )
-    return encoded[0][0], encoded[1][0]
+    return good, bad
 
 
 def _render(
@@ -160,9 +162,11 @@ def _render(
 ) -> str:
     if chat_template is None and tokenizer.chat_template is None:
         raise UserError(f"The tokenizer {tokenizer.name_or_path!r} has no chat template: give one with the profile.")
-    return tokenizer.apply_chat_template(
+    text = tokenizer.apply_chat_template(
         messages, chat_template=chat_template, tokenize=False, add_generation_prompt=add_generation_prompt
     )
+    assert isinstance(text, str)
+    return text
 
 
 def _defused(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
