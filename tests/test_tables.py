@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from tts_study import tables
+from tts_study import paths, tables
 from tts_study.errors import UserError
 from tts_study.records import Completion, Cost, Problem, SearchResult
 from tts_study.tables import Graded, accuracy_by_level, accuracy_curve, baseline, compare, compare_with_baseline, grade
@@ -161,3 +162,11 @@ def test_a_method_is_compared_with_a_greedy_run_of_the_same_problems():
 def test_a_baseline_is_the_share_of_problems_solved():
     band = baseline(graded(*[[("1/2", 0.5)]] * 30, *[[("3", 0.5)]] * 10))
     assert band.estimate == 0.75 and 0.55 < band.low < 0.75 < band.high < 0.95
+
+
+def test_a_table_is_saved_beside_its_figure(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "figures", lambda: tmp_path / "figures")
+    curve = accuracy_curve(graded([("1/2", 0.5), ("1/3", 0.6)]), ("pass",))
+    path = tables.save(curve, "01_best_of_n")
+    assert path == tmp_path / "figures" / "01_best_of_n.csv"
+    assert pd.read_csv(path)[["method", "n"]].equals(curve[["method", "n"]])

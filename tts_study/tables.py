@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tts_study import answers, estimators
+from tts_study import answers, estimators, paths
 from tts_study.aggregation import Aggregation, aggregate
 from tts_study.errors import UserError
 from tts_study.estimators import Floats, Interval, PairedTest
@@ -97,6 +98,14 @@ def _grade_one(problem: Problem, result: SearchResult) -> tuple[list[int], list[
     # numbered anew: were the gold answer's group always the first, a tie that goes to the first would know it
     order = {group: i for i, group in enumerate(dict.fromkeys(group for group in groups if group >= 0))}
     return [order.get(group, -1) for group in groups], [group == gold >= 0 for group in groups]
+
+
+def save(table: pd.DataFrame, name: str) -> Path:
+    """Write a table beside the figure that it is drawn as: figures/NAME.csv."""
+    path = paths.figures() / f"{name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, float_format="%.6g")
+    return path
 
 
 def powers_of_two(N: int) -> tuple[int, ...]:
