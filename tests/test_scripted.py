@@ -67,9 +67,7 @@ def test_the_policy_counts_a_token_a_word_a_separator_and_an_end():
     assert run(policy.complete(prefix, n=1, seed=0)).cost == Cost(generated=2 + 1 + 1 + 1 + 2 + 1, prompt=5)
 
 
-@pytest.mark.parametrize(
-    "scores", [{"a": 0.5, "b": 0.25, "a\n\nb": 0.75}, lambda steps: {1: 0.5, 2: 0.75}[len(steps)]]
-)
+@pytest.mark.parametrize("scores", [{"a": 0.5, "b": 0.25, "a\n\nb": 0.75}, lambda steps: {1: 0.5, 2: 0.75}[len(steps)]])
 def test_the_prm_scores_by_solution_before_step_or_by_a_function(scores):
     prm = ScriptedPRM(scores)
     assert run(prm.score_solutions(PROBLEM, [("a", "b"), ()])).step_scores == ((0.5, 0.75), ())
