@@ -20,7 +20,9 @@ We use math-verify's parser but not its `verify`, which compares pairs with tole
 - a single letter is not a unit: `5h` is a polynomial;
 - words are compared as words: `even` is not e·v·e·n;
 - `a, b` and {a, b} are sets, (a, b) is ordered; an interval's ends matter;
-- `52_8` is not 52;
+- `52_8` is not 52, `1A_{16}` is not a product, `10:30` is a time of day (as `3:5` is not) and no quotient;
+- `1.2\overline{34}` is 611/495, and what ends in dots (0.333...) is no number;
+- `\sqrt[3]{-8}` is -2; `\sin 30^\circ` is 1/2; `5 million` is not 5;
 - its timeouts are signals, which do not work in threads and event loops: our limits are another process's.
 """
 

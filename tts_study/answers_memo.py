@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import threading
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,17 +32,20 @@ class Memo:
     def __init__(self) -> None:
         self._replies: dict[str, str | None] = {}
         self._path: Path | None = None
+        self._mode, self._begin = "ab", b""  # of the next write
         self._lock = threading.Lock()
 
     def open(self, path: Path) -> None:
         """Take over the replies in a file, if it is there, and add new ones to it from now on."""
-        header, *lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else [b""]
+        content = path.read_bytes() if path.is_file() else b""
+        header, *lines = content.split(b"\n")
         with self._lock:
             self._path = path
             if header == _header():
-                self._replies.update(json.loads(line) for line in lines)
+                self._replies.update(_whole(lines))
+                self._mode, self._begin = "ab", b"" if content.endswith(b"\n") else b"\n"
             else:
-                path.unlink(missing_ok=True)
+                self._mode, self._begin = "wb", _header() + b"\n"
 
     def clear(self) -> None:
         """Forget all replies, and keep no new ones in a file."""
@@ -63,12 +67,21 @@ class Memo:
 
     def _append(self, path: Path, line: bytes) -> None:
         try:
-            begin = b"" if path.is_file() else _header() + b"\n"
-            with open(path, "ab") as file:
-                file.write(begin + line + b"\n")
+            with open(path, self._mode) as file:
+                file.write(self._begin + line + b"\n")
+            self._mode, self._begin = "ab", b""
         except OSError as error:  # a read-only folder: the replies are found anew next time
             logger.warning("cannot keep canonical forms in %s: %s", path, error.strerror)
             self._path = None
+
+
+def _whole(lines: list[bytes]) -> Iterator[tuple[str, str | None]]:
+    for line in lines:
+        try:
+            text, reply = json.loads(line)
+        except ValueError:  # cut short by a kill, or the nothing after the last line
+            continue
+        yield text, reply
 
 
 def _header() -> bytes:

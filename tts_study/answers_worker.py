@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tts_study.errors import UserError
 
-START_LIMIT_S = 120.0  # importing SymPy and math-verify takes about a second on an idle machine
+START_LIMIT_S = 600.0  # importing SymPy and math-verify takes a second on an idle machine, minutes on a starved one
 PATIENCE = 10  # a starved machine gives a process less time than passes
 
 

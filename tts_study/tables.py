@@ -93,7 +93,7 @@ def grade(problems: Sequence[Problem], results: Sequence[SearchResult]) -> Grade
 
 
 def _grade_one(problem: Problem, result: SearchResult) -> tuple[list[int], list[bool]]:
-    given = [answers.extract(completion.text) for completion in result.completions]
+    given = [answers.extract(completion.text, finished=completion.finished) for completion in result.completions]
     gold, *groups = answers.group([problem.answer, *given])
     # numbered anew: were the gold answer's group always the first, a tie that goes to the first would know it
     order = {group: i for i, group in enumerate(dict.fromkeys(group for group in groups if group >= 0))}

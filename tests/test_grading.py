@@ -1,0 +1,82 @@
+"""`tts-study grade`: what it counts, explains and remembers."""
+
+import json
+
+import pytest
+
+from tts_study import answers, cli
+from tts_study.grading import grade, sentence, summary
+
+ROWS = [
+    {"answer": "1/2", "prediction": r"\frac{2}{4}"},
+    {"answer": "x+1", "completion": r"So it is \boxed{1+x}."},
+    {"answer": "7", "prediction": "8"},
+    {"answer": "7", "completion": "The answer is 7."},
+    {"answer": "7", "completion": "I do not know."},
+    {"answer": "7", "prediction": "7}"},
+]
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return str(path)
+
+
+def test_counts_are_printed_as_json(file, capsys):
+    assert cli.main(["grade", file, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "graded": 6, "correct": 3, "wrong": 1, "no_answer": 2, "timed_out": 0,
+        "reasons": {"no answer": 1, "unbalanced brackets": 1}, "unreadable_gold": 0, "accuracy": 0.5,
+    }  # fmt: skip
+
+
+def test_explain_prints_a_line_a_pair_with_both_forms(file, capsys):
+    assert cli.main(["grade", file, "--explain"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == r"right: '\\frac{2}{4}' is 1/2, gold '1/2' is 1/2"
+    assert lines[2] == "wrong: '8' is 8, gold '7' is 7"
+    assert lines[4] == "no answer (no answer): None is nothing, gold '7' is 7"
+    assert lines[5] == "no answer (unbalanced brackets): '7}' is nothing, gold '7' is 7"
+    assert len(lines) == len(ROWS) + 1
+
+
+def test_answers_outside_of_boxes_can_be_refused(file, capsys):
+    assert cli.main(["grade", file, "--boxes-only", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["correct"] == 2
+
+
+def test_a_memo_saves_the_second_grading_the_worker(tmp_path, capsys, monkeypatch):
+    path, memo = tmp_path / "answers.jsonl", tmp_path / "memo.jsonl"
+    path.write_text(json.dumps({"answer": r"\sqrt{20}", "prediction": r"2\sqrt{5}"}) + "\n")
+    argv = ["grade", str(path), "--memo", str(memo)]
+    answers.forget()
+    assert cli.main(argv) == 0
+    told = [capsys.readouterr().out]
+    answers.forget()
+    monkeypatch.setattr(answers, "_worker", None)
+    assert cli.main(argv) == 0
+    told.append(capsys.readouterr().out)
+    assert told[0] == told[1] and "accuracy 100.0%" in told[0]
+    monkeypatch.undo()
+    answers.forget()
+
+
+def test_gold_answers_that_cannot_be_read_are_mentioned():
+    told = sentence(summary([grade("1", "{"), grade("1", "1")]))
+    assert told.endswith("accuracy 50.0%; 1 gold answers cannot be read")
+
+
+def test_bench_answers_prints_rates_speed_and_fuzz(tmp_path, capsys, monkeypatch):
+    from tts_study import answers_bench
+
+    path = tmp_path / "golds.jsonl"
+    path.write_text("".join(json.dumps({"answer": answer}) + "\n" for answer in ("1/2", "0.5", "x+1", r"\text{east}")))
+    measure = answers_bench.speed
+    monkeypatch.setattr(answers_bench, "speed", lambda golds, **_: measure(golds, 2, 8, sample=4))
+    assert cli.main(["bench", "answers", "--answers", str(path), "--fuzz", "50"]) == 0
+    told = capsys.readouterr().out
+    assert "4 distinct gold answers" in told and "1 groups of them\n  1/2, 0.5\n" in told
+    assert "equal to their rewritings: " in told and "(100.00%)" in told
+    assert "16 answers" in told and "fuzz: 50 mutated answers" in told and "0 break equality" in told
