@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tts_study import prompts
 from tts_study.micro import prm, training
+from tts_study.micro.generate import generate, random_problem, split_of
 from tts_study.micro.models import CONTEXT, POLICIES, ModelSpec, build_model, deepen
 from tts_study.micro.packing import IGNORE, ROW_TOKENS, Document, pack
 from tts_study.micro.problems import (
@@ -21,11 +22,8 @@ from tts_study.micro.problems import (
     SUBJECTS,
     MicroProblem,
     check_steps,
-    generate,
     parse_problem,
-    random_problem,
     solutions,
-    split_of,
     write_polynomial,
 )
 from tts_study.micro.records import as_problems

@@ -81,7 +81,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Scored:
-    """The PRM's reply: for each solution asked about, its step scores in [0, 1] (or just the last one), and the cost."""
+    """The PRM's reply: for each solution asked about, its step scores in [0, 1] (or the last one's), and the cost."""
 
     step_scores: tuple[tuple[float, ...], ...]
     cost: Cost

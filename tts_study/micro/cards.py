@@ -6,7 +6,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from tts_study.micro.evaluate import N, PRM_NS
+from tts_study.micro.evaluate import PRM_NS, N
 from tts_study.micro.models import POLICIES, PRM_SPEC
 
 HEADER = """---
@@ -28,8 +28,9 @@ test split, {n} completions each, temperature 1. All numbers but AUROC are perce
 """
 POLICY_TEXT = "A micro policy: it stands in for the {name} model of the study's ladder where there is no GPU."
 PRM_TEXT = """The micro process reward model: shown a solution step by step, it answers "+" or "-" after each
-step, in RLHFlow's chat format. P("+") is the step's score. It started as the micro 8b policy with two more layers, and
-learned from right solutions, edited ones and all policies' samples, labelled by an exact step checker."""
+step, in RLHFlow's chat format. P("+") is the step's score. It started as the micro 8b policy with three more layers,
+and learned from right solutions, edited ones, and samples of the 1b, 3b and 8b policies (none of the 70b's), labelled
+by an exact step checker."""
 
 
 def write_cards(report: dict[str, Any], folder: Path) -> None:

@@ -49,8 +49,9 @@ def _train(args: argparse.Namespace) -> None:
     with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         for job in [pool.submit(_train_policy, spec.name, args.out, args.seed) for spec in largest_first]:
             job.result()
-    files = [samples / f"{spec.name}.jsonl" for spec in POLICIES]
-    for spec, file in zip(POLICIES, files, strict=True):
+    seen = POLICIES[:-1]  # the largest stays unseen, so that its samples show what the PRM makes of a new policy
+    files = [samples / f"{spec.name}.jsonl" for spec in seen]
+    for spec, file in zip(seen, files, strict=True):
         asyncio.run(sample_policy(args.out / spec.name, file, n_problems=SAMPLED_PROBLEMS, seed=args.seed))
     if not _is_trained(args.out / "prm"):
         train_prm(args.out / "8b", files, args.out / "prm", args.seed, threads=args.jobs)
@@ -84,7 +85,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _problems(args: argparse.Namespace) -> None:
-    from tts_study.micro.problems import distinct, generate
+    from tts_study.micro.generate import distinct, generate
     from tts_study.micro.records import as_problems
 
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tts_study.micro.problems import check_steps, generate, parse_problem
+from tts_study.engines.shared import ENGINES
+from tts_study.micro.generate import generate
+from tts_study.micro.problems import check_steps, parse_problem
 from tts_study.micro.records import as_problems
 from tts_study.profiles import load_profile
 from tts_study.runs import run_profile
@@ -35,13 +37,15 @@ async def evaluate(seed: int, n_problems: int, policies: Sequence[str] = (), **o
     problems = as_problems(list(islice(generate("test", f"evaluate-{seed}"), n_problems)), f"evaluate-{seed}")
     report: dict[str, Any] = {"seed": seed, "problems": n_problems, "n": N, "policies": {}}
     with tempfile.TemporaryDirectory() as folder:
-        for name in policies or load_profile("micro").policies:
-            profile = load_profile("micro", policy=name, **overrides)
-            greedy = await run_profile(profile, "greedy", problems, n=1, seed=seed, path=Path(folder, f"{name}-1.jsonl"))
-            sampled = await run_profile(
-                profile, "best_of_n", problems, n=N, seed=seed, path=Path(folder, f"{name}-{N}.jsonl")
-            )
-            report["policies"][name] = measure(greedy, sampled)
+        try:
+            for name in policies or load_profile("micro").policies:
+                profile = load_profile("micro", policy=name, **overrides)
+                place = Path(folder, Path(name).name)
+                greedy = await run_profile(profile, "greedy", problems, n=1, seed=seed, path=place / "greedy")
+                sampled = await run_profile(profile, "best_of_n", problems, n=N, seed=seed, path=place / "sampled")
+                report["policies"][name] = measure(greedy, sampled)
+        finally:
+            await ENGINES.close()
     return report
 
 

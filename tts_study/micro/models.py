@@ -34,15 +34,15 @@ class ModelSpec:
 
 
 POLICIES = (
-    ModelSpec("1b", hidden=32, layers=4, steps=3000, learning_rate=6e-3),
+    ModelSpec("1b", hidden=32, layers=4, steps=2500, learning_rate=6e-3),
     ModelSpec("3b", hidden=64, layers=3, steps=1300, learning_rate=4e-3),
     ModelSpec("8b", hidden=96, layers=5, steps=1100, learning_rate=3e-3),
-    ModelSpec("70b", hidden=160, layers=6, steps=1000, learning_rate=2.5e-3),
+    ModelSpec("70b", hidden=160, layers=6, steps=1130, learning_rate=2.5e-3),
 )
 
 
-# starts as the 8b policy with two more layers: it knows the arithmetic, and has room to compare it with what is written
-PRM_SPEC = ModelSpec("prm", hidden=96, layers=7, steps=4000, learning_rate=3e-3)
+# starts as the 8b policy with three more layers: it knows the arithmetic, and has room to compare it with the text
+PRM_SPEC = ModelSpec("prm", hidden=96, layers=8, steps=4000, learning_rate=3e-3)
 
 
 def build_model(spec: ModelSpec, seed: int) -> LlamaForCausalLM:

@@ -1,4 +1,4 @@
-"""Packed batches: several documents a row, each blind to the others, so that no token of a batch is padding for long."""
+"""Packed batches: several documents a row, each blind to the others, so that little of a batch is padding."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -6,8 +6,8 @@ What made it work, where a verdict on steps alone had failed:
   has to say at every token whether the text up to it can still become right; the "+" or "-" after the step then only
   has to sum up.
 - It goes on *predicting* the next token of what is right so far: to judge `42-17=25` a model must know 42-17.
-- It sees real mistakes: completions sampled from every policy at two temperatures, and random edits of right
-  solutions, half and half with right ones. Lengths are mixed within each batch.
+- It sees real mistakes: completions sampled from the policies at two temperatures, and random edits of right
+  solutions, together with right ones. Lengths are mixed within each batch.
 - After the first wrong step all labels are "-" and say little new, so most of that tail is cut.
 """
 
@@ -18,19 +18,20 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import cross_entropy, softplus
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from tts_study.micro.generate import generate
 from tts_study.micro.models import CONTEXT, PRM_SPEC, deepen
 from tts_study.micro.packing import IGNORE, Batch, Document, pack
-from tts_study.micro.problems import MicroProblem, generate, parse_problem, solutions
+from tts_study.micro.problems import MicroProblem, parse_problem, solutions
 from tts_study.micro.tokenizer import ASSISTANT, END, USER, build_tokenizer
 from tts_study.micro.training import fit
 from tts_study.steps import split_steps
 
-RIGHT_SHARE = 0.4  # documents that are a reference solution
-EDITED_SHARE = 0.2  # documents that are a reference solution with a random edit; the rest are policies' samples
-TAIL_STEPS = 2  # steps kept after the first wrong one
+RIGHT_SHARE = 0.3  # documents that are a reference solution
+EDITED_SHARE = 0.3  # documents that are a reference solution with a random edit; the rest are policies' samples
+TAIL_STEPS = 1  # steps kept after the first wrong one
 MAX_DOCUMENT_TOKENS = 256
 
 
@@ -57,7 +58,10 @@ def prm_document(tokenizer: PreTrainedTokenizerFast, problem: MicroProblem, step
         targets[-1] = hints[0]
         tokens += [*step, assistant, plus, end, user]
         targets += [*hints[1:], *[IGNORE] * 5]
-        verdicts += [*(int(k < good) for k in range(len(step) - 1)), IGNORE, int(right), IGNORE, IGNORE, IGNORE]
+        # after the first wrong token, only the verdicts on steps go on
+        written_verdicts = [1] * min(good, len(step) - 1) + [0] * (goal != [] and good < len(step) - 1)
+        verdicts += written_verdicts + [IGNORE] * (len(step) - len(written_verdicts))
+        verdicts += [int(right), IGNORE, IGNORE, IGNORE]
         tail += not right
         if tail > TAIL_STEPS:
             break
@@ -65,7 +69,7 @@ def prm_document(tokenizer: PreTrainedTokenizerFast, problem: MicroProblem, step
 
 
 def _common_prefix(a: list[int], b: list[int]) -> int:
-    return next((k for k, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+    return next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def edit(rng: random.Random, solution: list[str]) -> list[str]:
@@ -139,13 +143,20 @@ class Judge(torch.nn.Module):
         after_step = judged & (batch.tokens == self.assistant)
         within = judged & ~after_step
         predicted = batch.targets != IGNORE
-        verdicts = self.model.lm_head(hidden[after_step])[:, self.minus_plus].float()
-        step_loss = cross_entropy(verdicts, batch.verdicts[after_step])
-        token_loss = binary_cross_entropy_with_logits(
-            self.probe(hidden[within])[:, 0].float(), batch.verdicts[within].float()
-        )
+        minus, plus = self.model.lm_head(hidden[after_step])[:, self.minus_plus].float().unbind(1)
         next_loss = cross_entropy(self.model.lm_head(hidden[predicted]).float(), batch.targets[predicted])
-        return step_loss + token_loss + next_loss
+        return (
+            balanced_loss(plus - minus, batch.verdicts[after_step])
+            + balanced_loss(self.probe(hidden[within])[:, 0].float(), batch.verdicts[within])
+            + next_loss
+        )
+
+
+def balanced_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Binary cross entropy in which right and wrong weigh the same, however rare one is: a wrong token is 1 in 50."""
+    right = labels == 1
+    return (softplus(-logits[right]).sum() / max(1, int(right.sum()))
+            + softplus(logits[~right]).sum() / max(1, int((~right).sum()))) / 2  # fmt: skip
 
 
 @torch.inference_mode()
@@ -173,11 +184,14 @@ def held_out_accuracy(
     ]
     right, wrong = [], []
     for scores, labels in step_scores(model, tokenizer, documents):
-        for score, label in zip(scores, labels):
+        for score, label in zip(scores, labels, strict=True):
             (right if label else wrong).append((score > 0.5) == label)
             if not label:
                 break
-    return {"right_steps": round(sum(right) / max(1, len(right)), 4), "wrong_steps": round(sum(wrong) / max(1, len(wrong)), 4)}
+    return {
+        kind: round(sum(verdicts) / max(1, len(verdicts)), 4)
+        for kind, verdicts in (("right_steps", right), ("wrong_steps", wrong))
+    }
 
 
 def train_prm(policy: Path, files: list[Path], folder: Path, seed: int, *, threads: int = 1) -> None:

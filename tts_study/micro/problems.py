@@ -18,12 +18,7 @@ Fractions and polynomials have several right ways to write the last step (`14/12
 that voting and grading need an equivalence of answers and not of strings.
 """
 
-import hashlib
-import itertools
-import random
 import re
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -93,7 +88,8 @@ def parse_problem(text: str) -> MicroProblem:
     else:
         subject = "Polynomials" if "x" in start else "Fractions" if "/" in start else "Arithmetic"
     lengths = CHAIN_LENGTHS[subject]
-    level = next((level for level, length in zip(LEVELS, lengths) if length >= len(operations)), LEVELS[-1])
+    fitting = (level for level, length in zip(LEVELS, lengths, strict=True) if length >= len(operations))
+    level = next(fitting, LEVELS[-1])
     return MicroProblem(subject, level, start, tuple(operations))
 
 
@@ -127,7 +123,7 @@ def _box(answer: str) -> str:
 def _solve_arithmetic(problem: MicroProblem) -> tuple[list[str], list[list[str]]]:
     value, steps = int(problem.start), []
     for symbol, operand in problem.operations:
-        result = _apply(value, symbol, int(operand))
+        result = apply(value, symbol, int(operand))
         steps.append(f"{value}{symbol}{operand}={result}")
         value = result
     return steps, [[_box(str(value))]]
@@ -136,24 +132,25 @@ def _solve_arithmetic(problem: MicroProblem) -> tuple[list[str], list[list[str]]
 def _solve_equation(problem: MicroProblem) -> tuple[list[str], list[list[str]]]:
     value, steps = int(problem.start), []
     for symbol, operand in reversed(problem.operations):
-        result = _apply(value, INVERSE[symbol], int(operand))
+        result = apply(value, INVERSE[symbol], int(operand))
         steps.append(f"{value}{INVERSE[symbol]}{operand}={result}")
         value = result
     return steps, [[_box(str(value))]]
 
 
-def _apply(value: int, symbol: str, operand: int) -> int:
+def apply(value: int, symbol: str, operand: int) -> int:
+    """The result of one operation on integers."""
     if symbol == "/":
         return value // operand  # exact by construction
     return {"+": value + operand, "-": value - operand, "*": value * operand}[symbol]
 
 
 def _solve_fractions(problem: MicroProblem) -> tuple[list[str], list[list[str]]]:
-    total = _twelfths(problem.start)
+    total = twelfths(problem.start)
     steps = [f"{problem.start}={total}/12"]
     for symbol, operand in problem.operations:
-        part = _twelfths(operand)
-        result = _apply(total, symbol, part)
+        part = twelfths(operand)
+        result = apply(total, symbol, part)
         steps.append(f"{operand}={part}/12, {total}{symbol}{part}={result}")
         total = result
     reduced = str(Fraction(total, COMMON_DENOMINATOR))
@@ -163,7 +160,8 @@ def _solve_fractions(problem: MicroProblem) -> tuple[list[str], list[list[str]]]
     return steps, [[f"{unreduced}={reduced}", _box(reduced)], [_box(unreduced)]]
 
 
-def _twelfths(fraction: str) -> int:
+def twelfths(fraction: str) -> int:
+    """How many twelfths a fraction is."""
     return int(Fraction(fraction) * COMMON_DENOMINATOR)
 
 
@@ -177,7 +175,7 @@ def _solve_polynomials(problem: MicroProblem) -> tuple[list[str], list[list[str]
             poly = tuple(c * int(operand) for c in poly)
         else:
             other = _read_linear(operand)
-            poly = tuple(_apply(a, symbol, b) for a, b in zip(poly, other))
+            poly = tuple(apply(a, symbol, b) for a, b in zip(poly, other, strict=True))
         right = operand if symbol == "*" else f"({operand})"
         steps.append(f"({written}){symbol}{right}={write_polynomial(poly)}")
         written = write_polynomial(poly)
@@ -194,120 +192,9 @@ def write_polynomial(coefficients: tuple[int, ...], ascending: bool = False) -> 
     """Write a polynomial without zero terms, highest power first: (5, -3, 0) is `5x^2-3x`."""
     degree = len(coefficients) - 1
     terms = []
-    for power, c in zip(range(degree, -1, -1), coefficients):
+    for power, c in zip(range(degree, -1, -1), coefficients, strict=True):
         if c:
             variable = "" if power == 0 else "x" if power == 1 else f"x^{power}"
             size = "" if abs(c) == 1 and variable else str(abs(c))
             terms.append(("-" if c < 0 else "+") + size + variable)
     return "".join(reversed(terms) if ascending else terms).removeprefix("+") or "0"
-
-
-# --- generating ----------------------------------------------------------------------------------------------------
-
-
-def random_problem(rng: random.Random, subject: str, level: int) -> MicroProblem:
-    """Draw one problem; every value on its way stays small (see `MAX_VALUE`)."""
-    length = CHAIN_LENGTHS[subject][level - 1]
-    if subject == "Fractions":
-        return _random_fractions(rng, level, length)
-    if subject == "Polynomials":
-        return _random_polynomials(rng, level, length)
-    value = start = rng.randint(2, MAX_VALUE)
-    operations = []
-    for _ in range(length):
-        symbol = rng.choice([s for s, ok in (("+", value < MAX_VALUE), ("-", value > 1), ("*", 2 <= value <= 49)) if ok])
-        top = {"+": MAX_VALUE - value, "-": value - 1, "*": MAX_VALUE // max(value, 1)}[symbol]
-        operand = rng.randint(2 if symbol == "*" else 1, min(top, 9 if symbol == "*" else 50))
-        operations.append((symbol, str(operand)))
-        value = _apply(value, symbol, operand)
-    shown = value if subject == "Equations" else start
-    return MicroProblem(subject, level, str(shown), tuple(operations))
-
-
-def _random_fraction(rng: random.Random) -> str:
-    """A fraction below 2 and never a whole number, so that its text always holds a slash."""
-    denominator = rng.choice(DENOMINATORS)
-    return str(Fraction(rng.choice([k for k in range(1, 2 * denominator) if k != denominator]), denominator))
-
-
-def _random_fractions(rng: random.Random, level: int, length: int) -> MicroProblem:
-    while True:
-        start = _random_fraction(rng)
-        total, operations = _twelfths(start), []
-        for _ in range(length):
-            operand = _random_fraction(rng)
-            part = _twelfths(operand)
-            symbol = rng.choice("+-" if part < total else "+")
-            operations.append((symbol, operand))
-            total = _apply(total, symbol, part)
-        if total <= MAX_VALUE:
-            return MicroProblem("Fractions", level, start, tuple(operations))
-
-
-def _random_polynomials(rng: random.Random, level: int, length: int) -> MicroProblem:
-    while True:
-        poly = _random_linear(rng)
-        start, operations = write_polynomial(poly), []
-        for i in range(length):
-            if i == length - 1 and i > 0 and rng.random() < 0.25:
-                operations.append(("*", "x"))
-                break
-            if rng.random() < 0.25 and max(map(abs, poly)) < 15:
-                factor = rng.randint(2, 5)
-                operations.append(("*", str(factor)))
-                poly = tuple(c * factor for c in poly)
-                continue
-            other, symbol = _random_linear(rng), rng.choice("+-")
-            operations.append((symbol, write_polynomial(other)))
-            poly = tuple(_apply(a, symbol, b) for a, b in zip(poly, other))
-            if 0 in poly:
-                break
-        if 0 not in poly and max(map(abs, poly)) <= MAX_VALUE:
-            return MicroProblem("Polynomials", level, start, tuple(operations))
-
-
-def _random_linear(rng: random.Random) -> tuple[int, ...]:
-    return tuple(rng.choice((-1, 1)) * rng.randint(1, 9) for _ in range(2))
-
-
-def split_of(text: str) -> str:
-    """The split that a problem belongs to, decided by its text alone: the splits are disjoint by construction."""
-    bucket = hashlib.sha256(text.encode()).digest()[0]
-    return "test" if bucket < 16 else "validation" if bucket < 32 else "train"
-
-
-def generate(split: str, seed: int | str) -> Iterator[MicroProblem]:
-    """An endless stream of problems of one split; every 20 in a row hold each subject and level once, shuffled.
-
-    Args:
-        split: "train", "validation" or "test".
-        seed: the stream is a function of split and seed.
-    """
-    rng = random.Random(f"{split}-{seed}")
-    kinds = list(itertools.product(SUBJECTS, LEVELS))
-    while True:
-        rng.shuffle(kinds)
-        for subject, level in kinds:
-            while split_of((problem := random_problem(rng, subject, level)).text) != split:
-                pass
-            yield problem
-
-
-def distinct(stream: Iterator[MicroProblem], count: int) -> list[MicroProblem]:
-    """The first different problems of a stream, equally many of each subject and level.
-
-    Args:
-        stream: as `generate` gives it.
-        count: how many; a multiple of 20.
-    """
-    share = count // (len(SUBJECTS) * len(LEVELS))
-    chosen: dict[str, MicroProblem] = {}
-    taken: Counter[tuple[str, int]] = Counter()
-    for problem in stream:
-        kind = (problem.subject, problem.level)
-        if problem.text not in chosen and taken[kind] < share:
-            chosen[problem.text] = problem
-            taken[kind] += 1
-        if len(chosen) == count:
-            break
-    return list(chosen.values())

@@ -8,8 +8,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tts_study.engines.policy import PolicySettings, VllmPolicy
+from tts_study.micro.generate import generate
 from tts_study.micro.models import CONTEXT
-from tts_study.micro.problems import generate
 from tts_study.records import Problem
 
 TEMPERATURES = (1.0, 1.3)  # hot samples hold mistakes that the policies make seldom

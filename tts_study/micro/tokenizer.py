@@ -1,4 +1,4 @@
-r"""The micro models' tokenizer: one token a character, and one for each word or mark that problems and solutions repeat.
+r"""The micro models' tokenizer: one token a character, and one for each word or mark that problems often repeat.
 
 It is an ordinary Hugging Face fast tokenizer with a chat template, so that vLLM and every other toolkit load it with
 no code of ours. A micro prompt reads::

@@ -16,9 +16,10 @@ import torch
 from tqdm import tqdm
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from tts_study.micro.generate import generate
 from tts_study.micro.models import CONTEXT, ModelSpec, build_model
 from tts_study.micro.packing import IGNORE, Batch, Document, pack
-from tts_study.micro.problems import MicroProblem, generate, solutions
+from tts_study.micro.problems import MicroProblem, solutions
 from tts_study.micro.tokenizer import build_tokenizer
 from tts_study.steps import STEP_SEPARATOR
 
@@ -67,8 +68,8 @@ def exact_match(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, n_p
         document = policy_document(tokenizer, problem, solutions(problem)[0])
         predicted = model(torch.tensor([document.tokens]), use_cache=False).logits[0].argmax(-1).tolist()
         total[problem.level - 1] += 1
-        right[problem.level - 1] += all(p == t for p, t in zip(predicted, document.targets) if t != IGNORE)
-    return [r / t for r, t in zip(right, total)]
+        right[problem.level - 1] += all(p == t for p, t in zip(predicted, document.targets, strict=True) if t != IGNORE)
+    return [r / t for r, t in zip(right, total, strict=True)]
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
@@ -130,7 +131,8 @@ def fit(
         losses.append(loss.item())
         done = step + 1
         if done % LOG_EVERY == 0 or done == steps:
-            line = {"step": done, "loss": round(sum(losses) / len(losses), 5), "seconds": round(time.monotonic() - started)}
+            mean, seconds = sum(losses) / len(losses), time.monotonic() - started
+            line = {"step": done, "loss": round(mean, 5), "seconds": round(seconds)}
             if evaluate is not None and (done % (10 * LOG_EVERY) == 0 or done == steps):
                 model.eval()
                 line |= evaluate()
