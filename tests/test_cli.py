@@ -1,6 +1,9 @@
 """The command line, with scripted engines in place of vLLM's: bad input is one line and exit code 2."""
 
+import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -121,13 +124,29 @@ def test_a_prompt_without_room_is_told_and_the_rest_is_kept(engines, capsys, dat
     assert len((tmp_path / "out" / "run.jsonl").read_text().splitlines()) == 1 + 3
 
 
-def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys, data, tmp_path):
-    async def of(*_, **__):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("engines_die_too", [False, True])
+def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys, data, tmp_path, engines_die_too):
+    class Interrupted(Policy):
+        async def complete(self, prefix, *, n, seed, temperature=None):
+            if len(self.requests) == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+                try:
+                    await asyncio.sleep(9)
+                except asyncio.CancelledError:
+                    if engines_die_too:
+                        raise UserError("The engine died.") from None
+                    raise
+            return await super().complete(prefix, n=n, seed=seed, temperature=temperature)
+
+    async def of(profile, *, needs_prm):
+        return Interrupted({"": [r"\boxed{2}"]}), ScriptedPRM({r"\boxed{2}": 0.9})
 
     monkeypatch.setattr(ENGINES, "of", of)
-    assert cli.main([str(argument) for argument in run(data, tmp_path / "out")]) == 130
+    argv = [str(argument) for argument in run(data, tmp_path / "out", "--set", "max_num_seqs=1")]
+    assert cli.main(argv) == 130
     assert "the same command goes on from there" in capsys.readouterr().err
+    assert len((tmp_path / "out" / "run.jsonl").read_text().splitlines()) == 1 + 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_installed_command_exits_with_2_and_no_traceback():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tts_study import answers, cli
-from tts_study.grading import grade, sentence, summary
+from tts_study.answers.grading import grade, sentence, summary
 
 ROWS = [
     {"answer": "1/2", "prediction": r"\frac{2}{4}"},
@@ -69,12 +69,12 @@ def test_gold_answers_that_cannot_be_read_are_mentioned():
 
 
 def test_bench_answers_prints_rates_speed_and_fuzz(tmp_path, capsys, monkeypatch):
-    from tts_study import answers_bench
+    from tts_study.answers import bench
 
     path = tmp_path / "golds.jsonl"
     path.write_text("".join(json.dumps({"answer": answer}) + "\n" for answer in ("1/2", "0.5", "x+1", r"\text{east}")))
-    measure = answers_bench.speed
-    monkeypatch.setattr(answers_bench, "speed", lambda golds, **_: measure(golds, 2, 8, sample=4))
+    measure = bench.speed
+    monkeypatch.setattr(bench, "speed", lambda golds, **_: measure(golds, 2, 8, sample=4))
     assert cli.main(["bench", "answers", "--answers", str(path), "--fuzz", "50"]) == 0
     told = capsys.readouterr().out
     assert "4 distinct gold answers" in told and "1 groups of them\n  1/2, 0.5\n" in told

@@ -5,6 +5,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Coroutine, Sequence
@@ -46,14 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def script() -> NoReturn:
-    """What is installed as `tts-study`: `main`, except that an interrupted command waits for nothing."""
+    """What is installed as `tts-study`: `main`, except that a command that fails waits for nothing."""
     code = main()
-    if code == INTERRUPTED:
+    if code:
         for process in multiprocessing.active_children():  # engines that were just starting
             process.kill()
         sys.stdout.flush()
         os._exit(code)
-    sys.exit(code)
+    sys.exit()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -146,13 +147,38 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _awaited(coroutine: Coroutine[Any, Any, T]) -> T:
-    """As `asyncio.run`, which on Ctrl-C would wait for an engine that is starting, in a thread, for minutes."""
+    """As `asyncio.run`, but quick to fail and to be interrupted.
+
+    `asyncio.run` would wait for an engine that is starting, in a thread, for minutes. And a Ctrl-C reaches the engines'
+    processes too: whatever then goes wrong with them is still an interruption, and not an error.
+    """
+    interrupted = False
+
+    async def interruptible() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            loop.remove_signal_handler(signal.SIGINT)  # a second Ctrl-C does not wait for engines to shut down
+            if task:
+                task.cancel()
+
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+        try:
+            return await coroutine
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+
     runner = asyncio.Runner()
     try:
-        return runner.run(coroutine)
-    finally:
-        if not isinstance(sys.exception(), KeyboardInterrupt):
-            runner.close()
+        result = runner.run(interruptible())
+    except BaseException:
+        if interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    runner.close()
+    return result
 
 
 def summary(run: "Run", strategy: str, n: int) -> str:
@@ -184,7 +210,8 @@ def _study(arguments: argparse.Namespace) -> None:
 
 
 def _grade(arguments: argparse.Namespace) -> None:
-    from tts_study import answers, grading
+    from tts_study import answers
+    from tts_study.answers import grading
 
     if arguments.memo:
         answers.remember(arguments.memo)
@@ -197,7 +224,7 @@ def _grade(arguments: argparse.Namespace) -> None:
 
 def _bench(arguments: argparse.Namespace) -> None:
     if arguments.what == "answers":
-        from tts_study.answers_bench import run_bench as try_out_answers
+        from tts_study.answers.bench import run_bench as try_out_answers
 
         return try_out_answers(arguments.answers, fuzzed=arguments.fuzz, seed=arguments.seed)
     from tts_study.bench import run_bench

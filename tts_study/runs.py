@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tts_study import answers, answers_memo, paths, store
+from tts_study import answers, paths, store
+from tts_study.answers import memo
 from tts_study.engines.interface import PRM, Policy
 from tts_study.engines.shared import ENGINES
 from tts_study.errors import UserError
@@ -66,7 +67,7 @@ def replay(path: Path, problems: Sequence[Problem], header: Header) -> Run:
     if not path.is_file():
         raise UserError(f"no run is recorded in {path}: search anew with fresh=True (in a shell: -p fresh True)")
     run = store.load(path)
-    answers.remember(answers_memo.beside(path))
+    answers.remember(memo.beside(path))
     # a part of the recorded problems may be asked for: `Run.of` compares those one by one
     dataset = run.header.get("dataset", {}) | {"name": header["dataset"]["name"]}
     store.check_header(path, run.header, header | {"dataset": dataset})
@@ -121,7 +122,7 @@ async def run_strategy(
         bar.add(result.cost.generated)
 
     with store.writing(path, header) as writer:
-        answers.remember(answers_memo.beside(path))
+        answers.remember(memo.beside(path))
         done = set(store.load(path).problems)
         todo = [problem for problem in problems if problem not in done]
         if todo:

@@ -14,7 +14,7 @@ from pathlib import Path
 from math_verify import parse, verify
 
 from tts_study import answers, paths
-from tts_study.answers_rewrites import damages, mutate, rewritings
+from tts_study.answers.rewrites import damages, mutate, rewritings
 from tts_study.errors import UserError
 from tts_study.problems import read_jsonl
 from tts_study.selection import NO_ANSWER

@@ -7,9 +7,9 @@ by construction, voting and grading cannot disagree, and n answers are grouped b
     \boxed{5x-3}   \boxed{-3+5x}                           ->  "5*x-3"
     \boxed{(3, \frac{\pi}{2}]}                             ->  "(3;~1.57079632679489661923132169164]"
 
-Numbers and polynomials in one variable are read by a small exact grammar (`answers_text`). Sets, lists, tuples,
+Numbers and polynomials in one variable are read by a small exact grammar (`answers.text`). Sets, lists, tuples,
 intervals, unions, matrices and `\pm` are taken apart here. What remains goes to `math-verify`, which turns LaTeX into
-SymPy (`answers_symbolic`). That runs in a second process, under limits of time and memory, since a model may write
+SymPy (`answers.symbolic`). That runs in a second process, under limits of time and memory, since a model may write
 anything (`9^{9^{9^9}}`); an answer that exceeds them is no answer. Nothing is ever evaluated as Python.
 
 We use math-verify's parser but not its `verify`, which compares pairs with tolerance and is no equivalence relation:
@@ -34,11 +34,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from tts_study.answers_extract import extract as extract
-from tts_study.answers_memo import LOST, Memo
-from tts_study.answers_text import is_balanced, is_phrase, read_plain, split_outside, unwrap
-from tts_study.answers_tidy import tidy
-from tts_study.answers_worker import Worker, WorkerLostError
+from tts_study.answers.extract import extract as extract
+from tts_study.answers.memo import LOST, Memo
+from tts_study.answers.text import is_balanced, is_phrase, read_plain, split_outside, unwrap
+from tts_study.answers.tidy import tidy
+from tts_study.answers.worker import Worker, WorkerLostError
 from tts_study.selection import NO_ANSWER
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ MAX_TEXT = 100  # characters of an answer that is compared as it is written, sin
 MAX_DEPTH = 5  # of sets of tuples of ...
 
 dropped: Counter[str] = Counter()  # distinct answers given up as "no answer" so far, by reason
-_worker = Worker("tts_study.answers_symbolic", limit_s=2.0, memory_mib=512)
+_worker = Worker("tts_study.answers.symbolic", limit_s=2.0, memory_mib=512)
 _memo = Memo()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 LOST = "lost: "  # begins the reply that stands for a worker that exceeded a limit; no canonical form begins so
-_SOURCES = ("answers_symbolic.py", "answers_text.py")
+_SOURCES = ("symbolic.py", "text.py")
 _PACKAGES = ("latex2sympy2-extended", "math-verify", "sympy")
 
 

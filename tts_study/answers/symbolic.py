@@ -1,4 +1,4 @@
-r"""LaTeX expressions to canonical forms, by math-verify's parser and SymPy. The program that `answers_worker` runs.
+r"""LaTeX expressions to canonical forms, by math-verify's parser and SymPy. The program that `answers.worker` runs.
 
 An expression is canonical by its value, not by a normal form that some simplification may or may not reach:
 
@@ -23,7 +23,7 @@ from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse
 from sympy.core.relational import Relational
 
-from tts_study.answers_text import polynomial_form
+from tts_study.answers.text import polynomial_form
 
 DIGITS = 30
 GUARD_DIGITS = 20

@@ -9,7 +9,7 @@ Nothing here backtracks more than quadratically in an input of bounded length.
 import re
 from collections.abc import Callable
 
-from tts_study.answers_text import unwrap
+from tts_study.answers.text import unwrap
 
 MAX_BRACES = 3  # around the whole answer
 _SYMBOLS = str.maketrans({
