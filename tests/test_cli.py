@@ -129,9 +129,10 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys, data, tmp
     class Interrupted(Policy):
         async def complete(self, prefix, *, n, seed, temperature=None):
             if len(self.requests) == 2:
+                await asyncio.sleep(0.5)  # the other two problems are done by then
                 os.kill(os.getpid(), signal.SIGINT)
                 try:
-                    await asyncio.sleep(9)
+                    await asyncio.sleep(60)
                 except asyncio.CancelledError:
                     if engines_die_too:
                         raise UserError("The engine died.") from None
@@ -142,8 +143,7 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys, data, tmp
         return Interrupted({"": [r"\boxed{2}"]}), ScriptedPRM({r"\boxed{2}": 0.9})
 
     monkeypatch.setattr(ENGINES, "of", of)
-    argv = [str(argument) for argument in run(data, tmp_path / "out", "--set", "max_num_seqs=1")]
-    assert cli.main(argv) == 130
+    assert cli.main([str(argument) for argument in run(data, tmp_path / "out")]) == 130
     assert "the same command goes on from there" in capsys.readouterr().err
     assert len((tmp_path / "out" / "run.jsonl").read_text().splitlines()) == 1 + 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
