@@ -29,6 +29,7 @@ OPTIONS = {
     "temperature": "of sampling",
     "top_p": "share of probability that is sampled from",
     "max_tokens": "longest completion",
+    "aggregation": "from step scores to a score: last, min or prod",
 }
 
 
@@ -142,7 +143,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     begin = time.monotonic()
     run = _awaited(search())
-    print(summary(run, arguments.strategy, arguments.n))
+    print(summary(run, arguments.strategy, arguments.n, profile.aggregation))
     print(f"{time.monotonic() - begin:.0f} s; the run is in {path}")
 
 
@@ -181,7 +182,7 @@ def _awaited(coroutine: Coroutine[Any, Any, T]) -> T:
     return result
 
 
-def summary(run: "Run", strategy: str, n: int) -> str:
+def summary(run: "Run", strategy: str, n: int, aggregation: Any) -> str:
     """A run's accuracy with its 95 % interval, and its tokens, in two lines."""
     from tts_study import estimators, tables
     from tts_study.records import Cost
@@ -189,7 +190,7 @@ def summary(run: "Run", strategy: str, n: int) -> str:
 
     graded = tables.grade(run.problems, run.results)
     method: Any = STRATEGIES[strategy].rule
-    accuracy = estimators.bootstrap(tables.accuracy_P(graded, method, n), seed=0)
+    accuracy = estimators.bootstrap(tables.accuracy_P(graded, method, n, aggregation=aggregation), seed=0)
     cost = sum((result.cost for result in run.results), Cost())
     return (
         f"{strategy}, n = {n}, {len(run.problems)} problems: accuracy {accuracy.estimate:.1%} "

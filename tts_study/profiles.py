@@ -13,6 +13,7 @@ from types import MappingProxyType, NoneType
 from typing import Any, get_args
 
 from tts_study import paths
+from tts_study.aggregation import AGGREGATIONS
 from tts_study.errors import UserError
 from tts_study.prompts import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT
 
@@ -46,6 +47,7 @@ class Profile:
         max_tokens: longest completion.
         max_step_tokens: longest single step of a search.
         max_model_len: context in tokens, of both models.
+        aggregation: from a completion's step scores to its score; which one serves best is the PRM's matter.
         dtype: of weights and activations, of both models.
         max_num_seqs: most sequences in one batch.
         block_size: tokens in a block of the KV cache.
@@ -76,6 +78,7 @@ class Profile:
     max_tokens: int = 2048
     max_step_tokens: int = 512
     max_model_len: int = 4096
+    aggregation: str = "last"
     dtype: str = "bfloat16"
     max_num_seqs: int = 256
     block_size: int = 32
@@ -95,8 +98,9 @@ class Profile:
         return located(self.prm)
 
     def settings(self) -> dict[str, Any]:
-        """What is computed, as a run's header keeps it: models, data and machine are left out."""
-        computed = [f.name for f in fields(self) if f.name not in MACHINE | {"policies", "policy", "prm"}]
+        """What is computed, as a run's header keeps it: models, data, machine and analysis are left out."""
+        elsewhere = {"policies", "policy", "prm", "aggregation"}
+        computed = [f.name for f in fields(self) if f.name not in MACHINE | elsewhere]
         return {n: getattr(self, n) for n in computed if not n.startswith("dataset") and not n.endswith("_column")}
 
 
@@ -110,6 +114,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({
         max_tokens=256,
         max_step_tokens=64,
         max_model_len=512,
+        aggregation="min",  # its PRM learned to judge steps up to the first wrong one, and little of what comes after
     ),
     "llama": Profile(
         name="llama",
@@ -177,8 +182,9 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
         raise UserError(f"temperature must be 0 (greedy) or more, and {value!r} is not")
     if wanted is float and key != "temperature" and not 0 < typed <= LARGEST.get(key, 1):
         raise UserError(f"{key} must lie above 0 and be at most {LARGEST.get(key, 1)}, and {value!r} does not")
-    if key == "dtype" and value not in DTYPES:
-        raise UserError(f"unknown dtype {value!r}: choose one of {', '.join(DTYPES)}")
+    choices = {"dtype": DTYPES, "aggregation": AGGREGATIONS}.get(key)
+    if choices and value not in choices:
+        raise UserError(f"unknown {key} {value!r}: choose one of {', '.join(choices)}")
     return typed
 
 

@@ -43,7 +43,7 @@ def load_golds(path: Path) -> list[str]:
     Raises:
         UserError: a line has no answer, or there are none.
     """
-    golds = {}
+    golds: dict[str, None] = {}
     for place, row in read_jsonl(path):
         if not isinstance(row.get("answer"), str):
             raise UserError(f'{place}: a line needs the text "answer"')

@@ -1,9 +1,10 @@
 """Grade a file of answers: what `tts-study grade FILE` prints."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tts_study import answers
 from tts_study.errors import UserError
@@ -85,7 +86,7 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, object]:
     }
 
 
-def sentence(counts: dict[str, object]) -> str:
+def sentence(counts: Mapping[str, Any]) -> str:
     """A summary in one line; gold answers that cannot be read are mentioned if there are any."""
     told = (
         "{graded} graded: {correct} correct, {wrong} wrong, {no_answer} without a readable answer "

@@ -68,7 +68,7 @@ _TOKENS = [
 # --- rewritings ----------------------------------------------------------------------------------------------------
 
 
-def _where(pattern: re.Pattern[str], change: Callable[[str], str]) -> Change:
+def _where(pattern: re.Pattern[str], change: Change) -> Change:
     return lambda answer: change(answer) if pattern.fullmatch(answer) else None
 
 
@@ -86,8 +86,10 @@ def _other_order(answer: str) -> str | None:
 
 
 def _fraction_of_decimal(answer: str) -> str | None:
-    value = Fraction(answer) if re.fullmatch(r"\d*\.\d+", answer) else None
-    return value and rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
+    if not re.fullmatch(r"\d*\.\d+", answer):
+        return None
+    value = Fraction(answer)
+    return rf"\frac{{{value.numerator}}}{{{value.denominator}}}" if value else None
 
 
 def _of_fraction(change: Callable[[str, int, int], str | None]) -> Change:
@@ -100,7 +102,7 @@ def _of_fraction(change: Callable[[str, int, int], str | None]) -> Change:
 
 def _decimal(sign: str, top: int, bottom: int) -> str | None:
     digits = next((k for k in range(1, 9) if 10**k % bottom == 0), None)
-    return digits and f"{sign}{top / bottom:.{digits}f}"
+    return f"{sign}{top / bottom:.{digits}f}" if digits else None
 
 
 def _list_reversed(answer: str) -> str | None:

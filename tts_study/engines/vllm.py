@@ -186,6 +186,7 @@ class VllmEngine:
             return
         if llm.output_handler is not None:
             llm.output_handler.cancel()  # it would report the end of the engine as a failure
+            await asyncio.gather(llm.output_handler, return_exceptions=True)  # and holds on to it until it has ended
         await asyncio.to_thread(llm.shutdown, SHUTDOWN_SECONDS)
         del llm
         gc.collect()  # it sits in reference cycles, and would complain if it were still there when Python ends

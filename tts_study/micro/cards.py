@@ -23,7 +23,7 @@ training log is `log.jsonl`. It knows nothing but these problems. {size:,} param
 bfloat16.
 
 Measured by `tts-study micro evaluate --seed {seed} --problems {problems} --json` on {problems} new problems of the
-test split, {n} completions each, temperature 1. All numbers but AUROC are percentages.
+test split, {n} completions each, temperature 1, aggregation min. All numbers but AUROC are percentages.
 
 """
 POLICY_TEXT = "A micro policy: it stands in for the {name} model of the study's ladder where there is no GPU."

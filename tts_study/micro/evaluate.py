@@ -43,13 +43,13 @@ async def evaluate(seed: int, n_problems: int, policies: Sequence[str] = (), **o
                 place = Path(folder, Path(name).name)
                 greedy = await run_profile(profile, "greedy", problems, n=1, seed=seed, path=place / "greedy")
                 sampled = await run_profile(profile, "best_of_n", problems, n=N, seed=seed, path=place / "sampled")
-                report["policies"][name] = measure(greedy, sampled)
+                report["policies"][name] = measure(greedy, sampled, profile.aggregation)
         finally:
             await ENGINES.close()
     return report
 
 
-def measure(greedy: Run, sampled: Run) -> dict[str, Any]:
+def measure(greedy: Run, sampled: Run, aggregation: Any) -> dict[str, Any]:
     """One policy's accuracies in percent, and the PRM's quality on its samples."""
     one, many = grade(greedy.problems, greedy.results), grade(sampled.problems, sampled.results)
     per_problem = {
@@ -62,11 +62,12 @@ def measure(greedy: Run, sampled: Run) -> dict[str, Any]:
         name: {"overall": percent(values_P.mean())} | by_level(many, values_P) for name, values_P in per_problem.items()
     }
     report["prm"] = {"steps": judge_steps(sampled)} | {
-        method: {n: percent(accuracy_P(many, method, n).mean()) for n in PRM_NS}
+        method: {n: percent(accuracy_P(many, method, n, aggregation=aggregation).mean()) for n in PRM_NS}
         for method in ("best", "weighted", "majority")
     }
     solvable_P = many.correct_P_N.any(axis=1)
-    report["prm"]["correct_ranked_first"] = percent(accuracy_P(many, "best", N)[solvable_P].mean())
+    first_P = accuracy_P(many, "best", N, aggregation=aggregation)
+    report["prm"]["correct_ranked_first"] = percent(first_P[solvable_P].mean())
     return report
 
 

@@ -1,6 +1,6 @@
 """Packed batches: several documents a row, each blind to the others, so that little of a batch is padding."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +18,13 @@ class Document:
     Attributes:
         tokens: token ids.
         targets: per position, what to predict *at* it (the next token, say), or `IGNORE`.
-        verdicts: per position, 1 or 0 where the PRM is to judge the text up to and including it, else `IGNORE`.
+        verdicts: per position, 1 or 0 where the PRM is to judge the text up to and including it, else `IGNORE`; empty
+            for a policy.
     """
 
     tokens: list[int]
     targets: list[int]
-    verdicts: list[int] | None = None
+    verdicts: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def pack(documents: Iterable[Document]) -> Batch:
             targets[r, here] = torch.tensor(document.targets)
             positions[r, here] = torch.arange(len(document.tokens))
             owner[r, here] = number
-            if document.verdicts is not None:
+            if document.verdicts:
                 verdicts[r, here] = torch.tensor(document.verdicts)
             start = here.stop
     causal = torch.ones(ROW_TOKENS, ROW_TOKENS, dtype=torch.bool).tril()

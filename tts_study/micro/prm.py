@@ -41,7 +41,7 @@ def prm_document(tokenizer: PreTrainedTokenizerFast, problem: MicroProblem, step
     Targets are next tokens while all is right; verdicts say, at each token of a step and at each position that
     predicts "+" or "-", whether all is right up to there.
     """
-    user, assistant, end, plus = tokenizer.convert_tokens_to_ids([USER, ASSISTANT, END, "+"])
+    user, assistant, end, plus = map(tokenizer.convert_tokens_to_ids, (USER, ASSISTANT, END, "+"))
     encode = partial(tokenizer.encode, add_special_tokens=False)
     accepted = [[encode(step) + [end] for step in way] for way in solutions(problem)]
     written = [encode(step) + [end] for step in steps]
@@ -50,7 +50,7 @@ def prm_document(tokenizer: PreTrainedTokenizerFast, problem: MicroProblem, step
     right, tail = True, 0
     for i, step in enumerate(written):
         goals = [way[i] for way in accepted if right and way[:i] == written[:i] and len(way) > i]
-        goal = max(goals, key=lambda goal: _common_prefix(step, goal), default=[])
+        goal: list[int] = max(goals, key=partial(_common_prefix, step), default=[])
         good = _common_prefix(step, goal)
         right = step == goal
         # predict the goal's tokens up to and including the first one that was written otherwise
@@ -164,7 +164,7 @@ def step_scores(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, documents: list[Document]
 ) -> list[tuple[list[float], list[int]]]:
     """P(+) after each step of each document, with the labels, by transformers: the check that vLLM is held against."""
-    minus, plus, assistant = tokenizer.convert_tokens_to_ids(["-", "+", ASSISTANT])
+    minus, plus, assistant = map(tokenizer.convert_tokens_to_ids, ("-", "+", ASSISTANT))
     out = []
     for document in documents:
         logits = model(torch.tensor([document.tokens]), use_cache=False).logits[0].float()
@@ -182,7 +182,8 @@ def held_out_accuracy(
         prm_document(tokenizer, parse_problem(text), steps)
         for text, completion in pool if (steps := list(split_steps(completion)))
     ]
-    right, wrong = [], []
+    right: list[bool] = []
+    wrong: list[bool] = []
     for scores, labels in step_scores(model, tokenizer, documents):
         for score, label in zip(scores, labels, strict=True):
             (right if label else wrong).append((score > 0.5) == label)
@@ -218,5 +219,5 @@ def train_prm(policy: Path, files: list[Path], folder: Path, seed: int, *, threa
         folder=folder, label="prm",
         evaluate=lambda: held_out_accuracy(judge.model, tokenizer, held_out),
     )
-    judge.model.to(torch.bfloat16).save_pretrained(folder)
+    judge.model.bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)

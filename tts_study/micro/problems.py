@@ -166,7 +166,8 @@ def twelfths(fraction: str) -> int:
 
 
 def _solve_polynomials(problem: MicroProblem) -> tuple[list[str], list[list[str]]]:
-    poly, steps = _read_linear(problem.start), []
+    poly: tuple[int, ...] = _read_linear(problem.start)
+    steps: list[str] = []
     written = problem.start
     for symbol, operand in problem.operations:
         if symbol == "*" and operand == "x":
@@ -184,7 +185,10 @@ def _solve_polynomials(problem: MicroProblem) -> tuple[list[str], list[list[str]
 
 
 def _read_linear(text: str) -> tuple[int, int]:
-    slope, intercept = re.fullmatch(r"(-?\d*)x([+-]\d+)", text).groups()
+    match = re.fullmatch(r"(-?\d*)x([+-]\d+)", text)
+    if match is None:
+        raise ValueError(f"not a micro problem: {text[:80]!r} is not a linear polynomial")
+    slope, intercept = match.groups()
     return int(slope + "1" if slope in ("", "-") else slope), int(intercept)
 
 

@@ -30,7 +30,7 @@ async def sample_policy(checkpoint: Path, out: Path, *, n_problems: int, seed: i
     out.write_text("".join(whole))  # a kill in the middle of a write leaves half a line
     done = len(whole)
     problems = list(islice(generate("train", f"samples-{checkpoint.name}-{seed}"), n_problems))
-    settings = PolicySettings(model=str(checkpoint), max_model_len=CONTEXT, block_size=16, max_tokens=256)
+    settings = PolicySettings(model=str(checkpoint), max_model_len=CONTEXT, max_tokens=256)
     async with VllmPolicy(settings) as policy:
         with out.open("a") as file, tqdm(total=n_problems, initial=done, desc=f"samples {checkpoint.name}") as bar:
             for start in range(done, n_problems, CHUNK):

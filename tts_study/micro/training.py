@@ -167,5 +167,5 @@ def train_policy(spec: ModelSpec, folder: Path, seed: int) -> None:
         folder=folder, label=f"policy {spec.name}",
         evaluate=lambda: {"exact_match_by_level": [round(x, 3) for x in exact_match(model, tokenizer)]},
     )
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
