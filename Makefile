@@ -42,7 +42,9 @@ figures: setup
 record: setup
 	$(BIN)/tts-study study --profile $(PROFILE) --out out/record $(ARGS)
 	mkdir -p data/runs/$(PROFILE)
-	for run in out/record/runs/*seed*.jsonl; do gzip -9 -n -c $$run > data/runs/$(PROFILE)/$$(basename $$run).gz; done
+	gzip -9 -n -k -f out/record/runs/*seed?.jsonl
+	mv out/record/runs/*.gz data/runs/$(PROFILE)
+	find out/record/runs -name '*.answers.jsonl' -exec cp {} data/runs/$(PROFILE) \;
 
 setup: $(READY)
 
