@@ -42,8 +42,8 @@ figures: setup
 record: setup
 	$(BIN)/tts-study study --profile $(PROFILE) --out out/record $(ARGS)
 	mkdir -p data/runs/$(PROFILE)
-	gzip -9 -n -k -f out/record/runs/*seed?.jsonl
-	mv out/record/runs/*.gz data/runs/$(PROFILE)
+	gzip -9 -n -k -f out/record/runs/*/*seed?.jsonl
+	mv out/record/runs/*/*.gz data/runs/$(PROFILE)
 	find out/record/runs -name '*.answers.jsonl' -exec cp {} data/runs/$(PROFILE) \;
 
 setup: $(READY)

@@ -52,7 +52,8 @@ async def study_run(
     problems = load_problems(profile, limit)
     name = run_name(profile, strategy, n=n, seed=seed)
     if fresh:
-        path = paths.out() / "runs" / f"{name}.jsonl"
+        # a folder for each number of problems, so that a smaller try is not in the way of a larger one
+        path = paths.out() / "runs" / f"{len(problems)}-problems" / f"{name}.jsonl"
         return await run_profile(profile, strategy, problems, n=n, seed=seed, path=path)
     header = describe(profile, strategy, problems, n=n, seed=seed)
     return replay(paths.data() / "runs" / profile.name / f"{name}.jsonl.gz", problems, header)
