@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from tts_study.engines.policy import PolicySettings, VllmPolicy, sample_seeds
 from tts_study.engines.prm import PRMSettings, VllmPRM
-from tts_study.engines.vllm import EngineSettings, VllmEngine, start_both
+from tts_study.engines.vllm import EngineSettings, VllmEngine
 from tts_study.errors import UserError
 from tts_study.prompts import rlhflow_tokens, verdict_ids
 from tts_study.records import Cost, Generation, Problem
@@ -33,12 +33,15 @@ def engines(loop, policy_folder, prm_folder):
         model=str(policy_folder), dtype="float32", max_tokens=200, max_step_tokens=100, **SHARED
     ))  # fmt: skip
     prm = VllmPRM(PRMSettings(model=str(prm_folder), dtype="float32", **SHARED))
-    loop.run_until_complete(start_both(policy, prm))
-    yield policy, prm
+
+    async def start():
+        await asyncio.gather(policy.start(), prm.start())
 
     async def close():
         await asyncio.gather(policy.close(), prm.close())
 
+    loop.run_until_complete(start())
+    yield policy, prm
     loop.run_until_complete(close())
 
 

@@ -9,9 +9,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from tts_study.engines.vllm import EngineSettings, VllmEngine
+from tts_study.engines.vllm import EngineSettings, OnVllm, VllmEngine
 from tts_study.prompts import policy_tokens
 from tts_study.records import Cost, Generation, Problem, Sampled, Stop
 from tts_study.steps import STEP_SEPARATOR
@@ -39,7 +39,7 @@ class PolicySettings(EngineSettings):
     max_step_tokens: int = 512
 
 
-class VllmPolicy:
+class VllmPolicy(OnVllm):
     """A `Policy` on a vLLM engine that starts with the first request."""
 
     def __init__(self, settings: PolicySettings) -> None:
@@ -54,16 +54,6 @@ class VllmPolicy:
     async def start(self) -> None:
         """Start the engine now instead of with the first request."""
         await self.engine.start()
-
-    async def close(self) -> None:
-        """Shut the engine down."""
-        await self.engine.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     def prompt(self, problem: Problem) -> tuple[int, ...]:
         """The problem as token ids; needs the tokenizer but no engine.

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from tts_study.engines.vllm import EngineSettings, VllmEngine
+from tts_study.engines.vllm import EngineSettings, OnVllm, VllmEngine
 from tts_study.prompts import BAD, GOOD, check_rlhflow, rlhflow_tokens
 from tts_study.records import Cost, Problem, Scored
 
@@ -26,7 +26,7 @@ class PRMSettings(EngineSettings):
     """How a PRM is run: on an engine, with nothing more to set."""
 
 
-class VllmPRM:
+class VllmPRM(OnVllm):
     """A `PRM` in RLHFlow's format on a vLLM engine that starts with the first request."""
 
     def __init__(self, settings: PRMSettings) -> None:
@@ -54,16 +54,6 @@ class VllmPRM:
         """
         self._tokenizer  # noqa: B018  checked before anything heavy starts
         await self.engine.start()
-
-    async def close(self) -> None:
-        """Shut the engine down."""
-        await self.engine.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     async def score_solutions(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
         """Score every step of whole solutions, each in one pass; a solution without steps has no scores."""

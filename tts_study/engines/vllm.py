@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from vllm import PoolingParams, PoolingRequestOutput, RequestOutput, SamplingParams
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    from tts_study.engines.interface import PRM, Policy
 
 _launching = threading.Lock()
 SHUTDOWN_SECONDS = 30.0  # what an engine gets to end its processes before they are killed
@@ -224,6 +223,17 @@ class VllmEngine:
             ) from error
 
 
-async def start_both(policy: "Policy", prm: "PRM") -> None:
-    """Start a policy and a PRM side by side: on a CPU most of a start is waiting for imports."""
-    await asyncio.gather(policy.start(), prm.start())
+class OnVllm:
+    """What has an engine, and ends with it: a policy and a PRM are used and closed alike."""
+
+    engine: VllmEngine
+
+    async def close(self) -> None:
+        """Shut the engine down."""
+        await self.engine.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

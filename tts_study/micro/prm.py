@@ -163,7 +163,7 @@ def balanced_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def step_scores(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, documents: list[Document]
 ) -> list[tuple[list[float], list[int]]]:
-    """P(+) after each step of each document, with the labels, by transformers: the check that vLLM is held against."""
+    """P(+) after each step of each document, with the labels, by transformers: how training is watched."""
     minus, plus, assistant = map(tokenizer.convert_tokens_to_ids, ("-", "+", ASSISTANT))
     out = []
     for document in documents:

@@ -12,7 +12,7 @@ all three rules, at every n up to N, come from one run of N completions.
 """
 
 from tts_study.engines.interface import PRM, Policy
-from tts_study.records import Completion, Generation, Problem, SearchResult
+from tts_study.records import Completion, Generation, Problem, Sampled, SearchResult
 from tts_study.steps import split_steps
 
 
@@ -30,13 +30,16 @@ async def best_of_n(problem: Problem, policy: Policy, prm: PRM, *, n: int, seed:
 async def majority(problem: Problem, policy: Policy, prm: PRM | None, *, n: int, seed: int) -> SearchResult:
     """Draw `n` completions for a vote; no PRM is asked."""
     sampled = await policy.complete(policy.prompt(problem), n=n, seed=seed)
-    completions = tuple(_completion(generation, split_steps(generation.text)) for generation in sampled.generations)
-    return SearchResult(problem.id, completions, sampled.cost)
+    return _unscored(problem, sampled)
 
 
 async def greedy(problem: Problem, policy: Policy, prm: PRM | None, *, n: int, seed: int) -> SearchResult:
     """The policy's single most likely completion, token by token (temperature 0); `n` must be 1."""
     sampled = await policy.complete(policy.prompt(problem), n=1, seed=seed, temperature=0.0)
+    return _unscored(problem, sampled)
+
+
+def _unscored(problem: Problem, sampled: Sampled) -> SearchResult:
     completions = tuple(_completion(generation, split_steps(generation.text)) for generation in sampled.generations)
     return SearchResult(problem.id, completions, sampled.cost)
 
