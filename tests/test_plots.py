@@ -154,7 +154,7 @@ def test_names_are_not_read_as_mathematics(text, tmp_path):
 @settings(max_examples=200)
 @given(st.lists(st.floats(0, 1), max_size=12))
 def test_positions_are_moved_apart_in_their_order_and_only_if_they_must(positions):
-    moved = plots._apart(positions, 0.05, 1.0)
+    moved = plots.curves._apart(positions, 0.05, 1.0)
     order = np.argsort(positions, kind="stable")
     assert (np.diff(np.array(moved)[order]) >= 0.05 - 1e-9).all()
     assert all(y <= 1.0 for y in moved)

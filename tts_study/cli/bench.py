@@ -1,0 +1,37 @@
+"""`tts-study bench`: the engines next to plain vLLM, or answers next to math-verify."""
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from tts_study.cli.profile import add_profile, profile_of
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `bench`."""
+    bench = commands.add_parser("bench", help="compare the engines' speed with plain vLLM's, or try out answers")
+    bench.add_argument("what", nargs="?", choices=("engines", "answers"), default="engines", help="engines by default")
+    add_profile(bench)
+    bench.add_argument("--n", type=int, default=64, help="completions of each problem")
+    bench.add_argument("--problems", type=int, default=100, help="the data set's first so many problems")
+    bench.add_argument("--seed", type=int, default=0, help="of the samples")
+    bench.add_argument("--answers", type=Path, help='of answers: JSONL with gold "answer"s; the micro test set if not')
+    bench.add_argument("--fuzz", type=int, default=2000, help="of answers: how many mutated ones to read")
+    bench.set_defaults(command=_bench)
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    if arguments.what == "answers":
+        from tts_study.answers.bench import run_bench as try_out_answers
+
+        return try_out_answers(arguments.answers, fuzzed=arguments.fuzz, seed=arguments.seed)
+    from tts_study.bench import run_bench
+    from tts_study.engines.shared import policy_settings, prm_settings
+    from tts_study.problems import load_problems
+    from tts_study.runs import check_budget
+
+    profile = profile_of(arguments)
+    check_budget("best_of_n", arguments.n)
+    problems = load_problems(profile, arguments.problems)
+    both = policy_settings(profile), prm_settings(profile)
+    print(asyncio.run(run_bench(*both, problems, n=arguments.n, seed=arguments.seed)))

@@ -1,0 +1,43 @@
+"""The options by which a command chooses a profile and overrides its fields."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from tts_study.errors import UserError
+
+if TYPE_CHECKING:
+    from tts_study.profiles import Profile
+
+# the profile's fields that have an option of their own; --set reaches the others
+OPTIONS = {
+    "policy": "a short name of the profile's ladder, a checkpoint's folder, or a hub name",
+    "prm": "a checkpoint's folder or a hub name",
+    "dataset": "a .jsonl, .csv or .parquet file, or a hub name",
+    "temperature": "of sampling",
+    "top_p": "share of probability that is sampled from",
+    "max_tokens": "longest completion",
+    "aggregation": "from step scores to a score: last, min or prod",
+}
+
+
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--profile", default="micro", help="micro (the default) or llama")
+    for name, what in OPTIONS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", help=what)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting of it")
+
+
+def profile_of(arguments: argparse.Namespace) -> "Profile":
+    """The profile that the options ask for.
+
+    Raises:
+        UserError: as `load_profile`, or --set has no value.
+    """
+    from tts_study.profiles import load_profile
+
+    for assignment in arguments.set:
+        if "=" not in assignment:
+            raise UserError(f"--set wants NAME=VALUE, and {assignment!r} has no =")
+    others = dict(assignment.split("=", 1) for assignment in arguments.set)
+    return load_profile(arguments.profile, **{name: getattr(arguments, name) for name in OPTIONS} | others)

@@ -1,0 +1,105 @@
+"""`tts-study run`: one strategy over problems."""
+
+import argparse
+import asyncio
+import signal
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tts_study.cli.profile import add_profile, profile_of
+
+if TYPE_CHECKING:
+    from tts_study.store import Run
+
+T = TypeVar("T")
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `run`."""
+    run = commands.add_parser("run", help="run one strategy over problems, or go on with such a run")
+    add_profile(run)
+    run.add_argument("--strategy", required=True, help="greedy, majority, best_of_n or weighted_best_of_n")
+    run.add_argument("--n", type=int, default=1, help="generations to spend on each problem")
+    run.add_argument("--problems", type=int, help="the data set's first so many problems; all if not given")
+    run.add_argument("--seed", type=int, default=0, help="of every random draw")
+    run.add_argument("--out", type=Path, required=True, help="folder of the run; one that was interrupted goes on")
+    run.set_defaults(command=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from tts_study.engines.shared import ENGINES
+    from tts_study.problems import load_problems
+    from tts_study.runs import check_budget, run_profile
+
+    profile = profile_of(arguments)
+    check_budget(arguments.strategy, arguments.n)
+    problems = load_problems(profile, arguments.problems)
+    path = arguments.out / "run.jsonl"
+
+    async def search() -> "Run":
+        try:
+            return await run_profile(
+                profile, arguments.strategy, problems, n=arguments.n, seed=arguments.seed, path=path
+            )
+        finally:
+            await ENGINES.close()
+
+    begin = time.monotonic()
+    run = awaited(search())
+    print(summary(run, arguments.strategy, arguments.n, profile.aggregation))
+    print(f"{time.monotonic() - begin:.0f} s; the run is in {path}")
+
+
+def awaited(coroutine: Coroutine[Any, Any, T]) -> T:
+    """As `asyncio.run`, but quick to fail and to be interrupted.
+
+    `asyncio.run` would wait for an engine that is starting, in a thread, for minutes. And a Ctrl-C reaches the engines'
+    processes too: whatever then goes wrong with them is still an interruption, and not an error.
+    """
+    interrupted = False
+
+    async def interruptible() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            loop.remove_signal_handler(signal.SIGINT)  # a second Ctrl-C does not wait for engines to shut down
+            if task:
+                task.cancel()
+
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+        try:
+            return await coroutine
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+
+    runner = asyncio.Runner()
+    try:
+        result = runner.run(interruptible())
+    except BaseException:
+        if interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    runner.close()
+    return result
+
+
+def summary(run: "Run", strategy: str, n: int, aggregation: Any) -> str:
+    """A run's accuracy with its 95 % interval, and its tokens, in two lines."""
+    from tts_study import estimators, tables
+    from tts_study.records import Cost
+    from tts_study.strategies import STRATEGIES
+
+    graded = tables.grade(run.problems, run.results)
+    method: Any = STRATEGIES[strategy].rule
+    accuracy = estimators.bootstrap(tables.accuracy_P(graded, method, n, aggregation=aggregation), seed=0)
+    cost = sum((result.cost for result in run.results), Cost())
+    return (
+        f"{strategy}, n = {n}, {len(run.problems)} problems: accuracy {accuracy.estimate:.1%} "
+        f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%})\n"
+        f"policy: {cost.generated:,} tokens generated, {cost.prompt:,} of prompts (and {cost.prompt_cached:,} cached); "
+        f"PRM: {cost.scored:,} tokens (and {cost.scored_cached:,} cached)"
+    )

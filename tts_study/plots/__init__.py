@@ -1,0 +1,7 @@
+"""The study's figures: they draw tables, and compute only where things lie on the page."""
+
+from tts_study.plots.curves import accuracy_against_n, accuracy_bars_by_level
+from tts_study.plots.look import COLORS, LABELS, WIDTH, save
+from tts_study.plots.steps import step_heatmap
+
+__all__ = ["COLORS", "LABELS", "WIDTH", "accuracy_against_n", "accuracy_bars_by_level", "save", "step_heatmap"]
