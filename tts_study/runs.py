@@ -1,24 +1,24 @@
 """Drive a strategy over many problems at once, and keep what it finds: progress, resuming, replaying.
 
-Each problem is a coroutine of its own, and the engines merge the requests of all of them. A result is stored as soon
-as its problem is done, so that a run that was interrupted goes on where it was.
+Each problem is a coroutine of its own, and the engines merge the requests of all of them.
 """
 
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tts_study import answers, paths, store
 from tts_study.answers import memo
+from tts_study.collect import collect
 from tts_study.engines.interface import PRM, Policy
 from tts_study.engines.shared import ENGINES
 from tts_study.errors import UserError
 from tts_study.problems import load_problems
 from tts_study.profiles import Profile, load_profile
-from tts_study.progress import Progress
-from tts_study.records import Problem
+from tts_study.records import Problem, SearchResult
 from tts_study.store import Header, Run
 from tts_study.strategies import STRATEGIES
 
@@ -113,40 +113,30 @@ async def run_strategy(
         UserError: `path` holds another run, the strategy cannot spend `n`, or problems failed (the rest is stored).
     """
     check_budget(strategy, n)
-    search = STRATEGIES[strategy].search
-    room = asyncio.Semaphore(concurrency)
-
-    async def solve(problem: Problem, writer: store.Writer, bar: Progress) -> None:
-        async with room:
-            result = await search(problem, policy, prm, n=n, seed=problem_seed(seed, problem.id))
-        writer.append(problem, result)
-        bar.add(result.cost.generated)
-
-    with store.writing(path, header) as writer:
-        answers.remember(memo.beside(path))
-        done = set(store.load(path).problems)
-        todo = [problem for problem in problems if problem not in done]
-        if todo:
-            with Progress(f"{strategy} n={n}", len(problems), len(problems) - len(todo), progress) as bar:
-                await asyncio.gather(*(engine.start() for engine in (policy, prm) if engine is not None))
-                bar.start_clock()
-                solving = (solve(problem, writer, bar) for problem in todo)
-                outcomes = await asyncio.gather(*solving, return_exceptions=True)
-            _raise_failures(path, todo, outcomes)
-    return store.load(path).of(problems)
+    search = Search(strategy, policy, prm, n, seed)
+    return await collect(
+        problems, search, path=path, header=header, title=f"{strategy} n={n}", concurrency=concurrency, progress=progress
+    )
 
 
-def _raise_failures(path: Path, problems: Sequence[Problem], outcomes: Sequence[BaseException | None]) -> None:
-    failed = [(problem, error) for problem, error in zip(problems, outcomes, strict=True) if error]
-    for _, error in failed:
-        if not isinstance(error, UserError):  # a bug of ours: its traceback is what helps
-            raise error
-    if failed:
-        problem, error = failed[0]
-        raise UserError(
-            f"{len(failed)} of {len(problems)} problems failed, problem {problem.id} first: {error} "
-            f"The others' results are kept in {path}."
-        )
+@dataclass(frozen=True)
+class Search:
+    """A strategy with its budget and its engines: a solver of problems."""
+
+    strategy: str
+    policy: Policy
+    prm: PRM | None
+    n: int
+    seed: int
+
+    async def start(self) -> None:
+        """Start the engines."""
+        await asyncio.gather(*(engine.start() for engine in (self.policy, self.prm) if engine is not None))
+
+    async def solve(self, problem: Problem) -> SearchResult:
+        """Search one problem, with a seed of its own."""
+        search = STRATEGIES[self.strategy].search
+        return await search(problem, self.policy, self.prm, n=self.n, seed=problem_seed(self.seed, problem.id))
 
 
 def check_budget(strategy: str, n: int) -> None:
