@@ -19,6 +19,7 @@ from tts_study.errors import UserError
 from tts_study.problems import load_problems
 from tts_study.profiles import Profile, load_profile
 from tts_study.records import Problem, SearchResult
+from tts_study.shards import WHOLE, Shard
 from tts_study.store import Header, Run
 from tts_study.strategies import STRATEGIES
 
@@ -76,18 +77,27 @@ def replay(path: Path, problems: Sequence[Problem], header: Header) -> Run:
 
 
 async def run_profile(
-    profile: Profile, strategy: str, problems: Sequence[Problem], *, n: int, seed: int, path: Path
+    profile: Profile,
+    strategy: str,
+    problems: Sequence[Problem],
+    *,
+    n: int,
+    seed: int,
+    path: Path,
+    shard: Shard = WHOLE,
 ) -> Run:
     """Run a strategy with a profile's vLLM engines, which start if something is left to do and then stay.
+
+    With a `shard`, only its part of the problems is searched.
 
     Raises:
         UserError: as `run_strategy`; or there is no such checkpoint.
     """
     policy, prm = await ENGINES.of(profile, needs_prm=STRATEGIES[strategy].needs_prm)
-    header = describe(profile, strategy, problems, n=n, seed=seed)
+    header = describe(profile, strategy, problems, n=n, seed=seed) | shard.describe(problems)
     concurrency = max(8, 2 * profile.max_num_seqs // n)  # twice what fits: neither engine waits for the other
     return await run_strategy(
-        strategy, problems, policy, prm, n=n, seed=seed, path=path, header=header, concurrency=concurrency
+        strategy, shard.of(problems), policy, prm, n=n, seed=seed, path=path, header=header, concurrency=concurrency
     )
 
 
@@ -114,8 +124,9 @@ async def run_strategy(
     """
     check_budget(strategy, n)
     search = Search(strategy, policy, prm, n, seed)
+    title = f"{strategy} n={n}"
     return await collect(
-        problems, search, path=path, header=header, title=f"{strategy} n={n}", concurrency=concurrency, progress=progress
+        problems, search, path=path, header=header, title=title, concurrency=concurrency, progress=progress
     )
 
 

@@ -207,7 +207,7 @@ def writing(path: Path, header: Header) -> Iterator[Writer]:
         if lines:
             check_header(path, _parsed(path, 1, lines[0]), header)
         else:
-            writer._line(header | remarks())
+            writer._line(header | remarks() | header)
         yield writer
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,6 +24,16 @@ _PACKAGES = ("latex2sympy2-extended", "math-verify", "sympy")
 def beside(run: Path) -> Path:
     """Where a run's memo lies: `1b-n64.answers.jsonl` for `1b-n64.jsonl.gz`."""
     return run.with_name(f"{run.name.split('.jsonl')[0]}.answers.jsonl")
+
+
+def merge(memos: Sequence[Path], out: Path) -> None:
+    """Put the replies of several memos in one; without any of this parser's, there is none."""
+    replies: dict[str, str | None] = {}
+    for path in memos:
+        header, *lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
+        replies |= dict(_whole(lines)) if header == _header() else {}
+    if replies:
+        out.write_bytes(b"\n".join([_header(), *(json.dumps(pair).encode() for pair in replies.items()), b""]))
 
 
 class Memo:

@@ -25,6 +25,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     run.add_argument("--problems", type=int, help="the data set's first so many problems; all if not given")
     run.add_argument("--seed", type=int, default=0, help="of every random draw")
     run.add_argument("--out", type=Path, required=True, help="folder of the run; one that was interrupted goes on")
+    run.add_argument("--shard", metavar="I/K", help="every K-th problem from the I-th on; `merge` joins shards")
     run.set_defaults(command=_run)
 
 
@@ -32,16 +33,18 @@ def _run(arguments: argparse.Namespace) -> None:
     from tts_study.engines.shared import ENGINES
     from tts_study.problems import load_problems
     from tts_study.runs import check_budget, run_profile
+    from tts_study.shards import WHOLE, parse_shard
 
     profile = profile_of(arguments)
     check_budget(arguments.strategy, arguments.n)
     problems = load_problems(profile, arguments.problems)
-    path = arguments.out / "run.jsonl"
+    shard = parse_shard(arguments.shard) if arguments.shard else WHOLE
+    path = arguments.out / shard.file_name()
 
     async def search() -> "Run":
         try:
             return await run_profile(
-                profile, arguments.strategy, problems, n=arguments.n, seed=arguments.seed, path=path
+                profile, arguments.strategy, problems, n=arguments.n, seed=arguments.seed, path=path, shard=shard
             )
         finally:
             await ENGINES.close()
