@@ -36,7 +36,7 @@ def accuracy_against_n(curve: pd.DataFrame, baselines: Mapping[str, float], titl
         axes.set_title(title, loc="left")
         _draw_baselines(axes, baselines)
         sns.despine(figure)
-        figure.legend(loc="outside lower center", ncols=len(LABELS))
+        figure.legend(loc="outside lower center", ncols=min(4, curve["method"].nunique()))
         return finish(figure)
 
 
