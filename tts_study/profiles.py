@@ -15,6 +15,7 @@ from typing import Any, get_args
 from tts_study import paths
 from tts_study.aggregation import AGGREGATIONS
 from tts_study.errors import UserError
+from tts_study.known import DATASETS
 from tts_study.prompts import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT
 
 # fields that say how a machine is used, not what is computed: runs that differ in nothing else are the same run
@@ -38,6 +39,9 @@ class Profile:
         dataset: a .jsonl, .csv or .parquet file, or a data set's name on the hub.
         dataset_config: the hub data set's configuration, if it has several.
         dataset_split: the hub data set's split.
+        dataset_levels: ask only problems of these levels, such as "4,5".
+        dataset_subjects: ask only problems of these subjects, separated by commas.
+        dataset_ids: ask only the problems with these ids, separated by commas.
         problem_column: where a problem's text is; likewise the other five columns, of which only the answer's must be.
         system_prompt: the policy's system turn; "" leaves it out.
         chat_template: a Jinja template in place of the policy's own.
@@ -64,6 +68,9 @@ class Profile:
     dataset: str
     dataset_config: str | None = None
     dataset_split: str = "test"
+    dataset_levels: str | None = None
+    dataset_subjects: str | None = None
+    dataset_ids: str | None = None
     problem_column: str = "problem"
     answer_column: str = "answer"
     id_column: str = "unique_id"
@@ -148,6 +155,7 @@ def load_profile(profile: str | Profile, **overrides: Any) -> Profile:
         raise UserError(f"unknown profile {profile!r}: choose one of {', '.join(PROFILES)}")
     base = PROFILES[profile] if isinstance(profile, str) else profile
     overrides = {key: value for key, value in overrides.items() if value is not None}
+    overrides = {**DATASETS.get(str(overrides.get("dataset")), {}), **overrides}
     kinds = {f.name: f.type for f in fields(Profile) if f.name not in ("name", "policies")}
     for key, value in overrides.items():
         if key not in kinds:

@@ -50,14 +50,23 @@ async def study_run(
     """
     profile = load_profile(profile, **overrides)
     check_budget(strategy, n)
+    if seed < 0:
+        raise UserError(f"the seed must be at least 0, and {seed} is not")
     problems = load_problems(profile, limit)
     name = run_name(profile, strategy, n=n, seed=seed)
     if fresh:
-        # a folder for each number of problems, so that a smaller try is not in the way of a larger one
-        path = paths.out() / "runs" / f"{len(problems)}-problems" / f"{name}.jsonl"
+        # a folder for each part of the data set, so that a smaller try is not in the way of a larger one
+        path = paths.out() / "runs" / _part_name(profile, problems) / f"{name}.jsonl"
         return await run_profile(profile, strategy, problems, n=n, seed=seed, path=path)
     header = describe(profile, strategy, problems, n=n, seed=seed)
     return replay(paths.data() / "runs" / profile.name / f"{name}.jsonl.gz", problems, header)
+
+
+def _part_name(profile: Profile, problems: Sequence[Problem]) -> str:
+    """What a part of a data set is called: "100-problems", and which ones if they are not the first so many."""
+    chosen = profile.dataset_levels or profile.dataset_subjects or profile.dataset_ids
+    digest = store.describe_dataset(profile.dataset, problems)["sha256"][:8]
+    return f"{len(problems)}-problems" + (f"-{digest}" if chosen else "")
 
 
 def replay(path: Path, problems: Sequence[Problem], header: Header) -> Run:

@@ -16,7 +16,7 @@ from math_verify import parse, verify
 from tts_study import answers, paths
 from tts_study.answers.rewrites import damages, mutate, rewritings
 from tts_study.errors import UserError
-from tts_study.problems import read_jsonl
+from tts_study.rows import read_jsonl
 from tts_study.selection import NO_ANSWER
 
 

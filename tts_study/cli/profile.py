@@ -13,18 +13,27 @@ OPTIONS = {
     "policy": "a short name of the profile's ladder, a checkpoint's folder, or a hub name",
     "prm": "a checkpoint's folder or a hub name",
     "dataset": "a .jsonl, .csv or .parquet file, or a hub name",
+    "dataset_config": "the hub data set's configuration, if it has several",
+    "dataset_split": "the hub data set's split",
+    "problem_column": "the data set's column of problems",
+    "answer_column": "the data set's column of gold answers",
+    "dataset_levels": "only problems of these levels, such as 4,5",
+    "dataset_subjects": "only problems of these subjects, separated by commas",
+    "dataset_ids": "only the problems with these ids, separated by commas",
     "temperature": "of sampling",
     "top_p": "share of probability that is sampled from",
     "max_tokens": "longest completion",
     "aggregation": "from step scores to a score: last, min or prod",
 }
+SHORT = {"dataset_levels": "levels", "dataset_subjects": "subjects", "dataset_ids": "ids"}
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--profile", default="micro", help="micro (the default) or llama")
     for name, what in OPTIONS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", help=what)
+        flag = SHORT.get(name, name).replace("_", "-")
+        parser.add_argument(f"--{flag}", dest=name, metavar=flag.upper(), help=what)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting of it")
 
 
