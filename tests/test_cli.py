@@ -94,6 +94,25 @@ def test_bad_options_are_told_in_one_line(engines, capsys, data, tmp_path, more,
 
 
 @pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("micro train --jobs 0", "argument --jobs: it must be a whole number of at least 1, and '0' is not"),
+        ("micro train --seed -1", "argument --seed: it must be a whole number of at least 0, and '-1' is not"),
+        ("micro evaluate --seed 1 --problems -1", "argument --problems: it must be a whole number of at least 1"),
+        ("micro evaluate --seed 1 --problems 7", "--problems must be a multiple of 20, and 7 is not"),
+        ("micro evaluate --seed x", "argument --seed: it must be a whole number of at least 0, and 'x' is not"),
+        ("bench --problems 0", "argument --problems: it must be a whole number of at least 1"),
+        ("bench --n 0", "argument --n: it must be a whole number of at least 1"),
+        ("bench --seed -1", "argument --seed: it must be a whole number of at least 0"),
+        ("bench answers --fuzz -5", "argument --fuzz: it must be a whole number of at least 1"),
+        ("run --strategy greedy --out out --seed -1", "argument --seed: it must be a whole number of at least 0"),
+    ],
+)
+def test_numbers_that_cannot_be_are_told_in_one_line(capsys, command, told):
+    assert told in refused(capsys, *command.split())
+
+
+@pytest.mark.parametrize(
     ("line", "told"),
     [
         ('{"problem": "1+1?"}', "line 2 has no 'answer'"),

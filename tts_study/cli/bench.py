@@ -4,6 +4,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
+from tts_study.cli.numbers import natural, positive
 from tts_study.cli.profile import add_profile, profile_of
 
 
@@ -12,11 +13,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     bench = commands.add_parser("bench", help="compare the engines' speed with plain vLLM's, or try out answers")
     bench.add_argument("what", nargs="?", choices=("engines", "answers"), default="engines", help="engines by default")
     add_profile(bench)
-    bench.add_argument("--n", type=int, default=64, help="completions of each problem")
-    bench.add_argument("--problems", type=int, default=100, help="the data set's first so many problems")
-    bench.add_argument("--seed", type=int, default=0, help="of the samples")
+    bench.add_argument("--n", type=positive, default=64, help="completions of each problem")
+    bench.add_argument("--problems", type=positive, default=100, help="the data set's first so many problems")
+    bench.add_argument("--seed", type=natural, default=0, help="of the samples")
     bench.add_argument("--answers", type=Path, help='of answers: JSONL with gold "answer"s; the micro test set if not')
-    bench.add_argument("--fuzz", type=int, default=2000, help="of answers: how many mutated ones to read")
+    bench.add_argument("--fuzz", type=positive, default=2000, help="of answers: how many mutated ones to read")
     bench.set_defaults(command=_bench)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tts_study.cli.numbers import natural
 from tts_study.cli.profile import add_profile, profile_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     run.add_argument("--strategy", required=True, help="greedy, majority, best_of_n or weighted_best_of_n")
     run.add_argument("--n", type=int, default=1, help="generations to spend on each problem")
     run.add_argument("--problems", type=int, help="the data set's first so many problems; all if not given")
-    run.add_argument("--seed", type=int, default=0, help="of every random draw")
+    run.add_argument("--seed", type=natural, default=0, help="of every random draw")
     run.add_argument("--out", type=Path, required=True, help="folder of the run; one that was interrupted goes on")
     run.add_argument("--shard", metavar="I/K", help="every K-th problem from the I-th on; `merge` joins shards")
     run.set_defaults(command=_run)

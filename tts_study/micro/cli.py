@@ -8,8 +8,11 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tts_study import paths
+from tts_study.cli.numbers import natural, positive
+from tts_study.errors import UserError
 
 TEST_PROBLEMS = 500
+KINDS = 20  # of problems: four subjects, five levels
 SAMPLED_PROBLEMS = 6_000  # training problems that each policy is sampled on for the PRM
 
 
@@ -20,13 +23,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     train = commands.add_parser("train", help="train the policies and the PRM from scratch; goes on where it was")
     train.add_argument("--out", type=Path, default=paths.root() / "out" / "micro", help="folder for all checkpoints")
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--jobs", type=int, default=2, help="policies trained at once, and threads for the PRM")
+    train.add_argument("--seed", type=natural, default=0)
+    train.add_argument("--jobs", type=positive, default=2, help="policies trained at once, and threads for the PRM")
     train.set_defaults(command=_train)
 
     evaluate = commands.add_parser("evaluate", help="measure every policy and the PRM on new problems")
-    evaluate.add_argument("--seed", type=int, required=True, help="of the problems and of the sampling")
-    evaluate.add_argument("--problems", type=int, default=200)
+    evaluate.add_argument("--seed", type=natural, required=True, help="of the problems and of the sampling")
+    evaluate.add_argument("--problems", type=positive, default=200, help=f"a multiple of {KINDS}")
     evaluate.add_argument("--policy", action="append", default=[], help="only this one; may be given several times")
     evaluate.add_argument("--prm", help="another PRM's checkpoint")
     evaluate.add_argument("--json", action="store_true", help="end with all numbers as one line of JSON")
@@ -71,6 +74,11 @@ def _is_trained(folder: Path) -> bool:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    if args.problems % KINDS:
+        raise UserError(
+            f"--problems must be a multiple of {KINDS}, and {args.problems} is not: "
+            "then each subject and level is asked equally often"
+        )
     from tts_study.micro.cards import write_cards
     from tts_study.micro.evaluate import evaluate
 

@@ -1,0 +1,23 @@
+"""The numbers that options take: what is not one is told in a sentence."""
+
+import argparse
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, as argparse's `type`."""
+    return _at_least(1, text)
+
+
+def natural(text: str) -> int:
+    """A whole number of at least 0, such as a seed, as argparse's `type`."""
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"it must be a whole number of at least {least}, and {text!r:.40} is not")
+    return number
