@@ -16,7 +16,7 @@ from tts_study.engines.policy import PolicySettings, VllmPolicy, sample_seeds
 from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.engines.vllm import EngineSettings, VllmEngine
 from tts_study.errors import UserError
-from tts_study.prompts import rlhflow_tokens, verdict_ids
+from tts_study.prm_formats.rlhflow import rlhflow_tokens, verdict_ids
 from tts_study.records import Cost, Generation, Problem
 
 PROBLEM = Problem(id="a", text="Start with 42, subtract 17, multiply by 3.", answer="75")

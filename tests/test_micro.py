@@ -28,6 +28,7 @@ from tts_study.micro.problems import (
 )
 from tts_study.micro.records import as_problems
 from tts_study.micro.tokenizer import build_tokenizer
+from tts_study.prm_formats.rlhflow import rlhflow_tokens
 
 TINY = ModelSpec("tiny", hidden=32, layers=1, steps=6, learning_rate=1e-3)
 
@@ -151,7 +152,7 @@ def test_tokens_decode_to_the_text_they_came_from_and_fit_the_context(tokenizer)
         for text in (problem.text, problem.solution):
             assert tokenizer.decode(tokenizer.encode(text)) == text
         steps = problem.solution.split("\n\n")
-        longest = max(longest, len(prompts.rlhflow_tokens(tokenizer, problem.text, steps)[0]))
+        longest = max(longest, len(rlhflow_tokens(tokenizer, problem.text, steps)[0]))
     assert longest <= ROW_TOKENS < CONTEXT
 
 
@@ -170,7 +171,7 @@ def test_a_prm_document_is_what_the_engine_sends(tokenizer):
     for problem in problems(50):
         steps = solutions(problem)[0]
         document = prm.prm_document(tokenizer, problem, steps)
-        token_ids, positions = prompts.rlhflow_tokens(tokenizer, problem.text, steps)
+        token_ids, positions = rlhflow_tokens(tokenizer, problem.text, steps)
         assert tuple(document.tokens) == token_ids
         assert [document.verdicts[position] for position in positions] == [1] * len(steps)
 

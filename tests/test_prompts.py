@@ -8,15 +8,8 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
 from tts_study.errors import UserError
-from tts_study.prompts import (
-    LLAMA3_TEMPLATE,
-    MATH_SYSTEM_PROMPT,
-    check_rlhflow,
-    policy_tokens,
-    rlhflow_prefix,
-    rlhflow_tokens,
-    verdict_ids,
-)
+from tts_study.prm_formats.rlhflow import check_rlhflow, rlhflow_prefix, rlhflow_tokens, verdict_ids
+from tts_study.prompts import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT, policy_tokens
 
 PROBLEM = "Start with 42, subtract 17, multiply by 3."
 STEPS = ("42-17=25", "25*3=75", r"\boxed{75}")

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.engines.vllm import EngineSettings, engine_args
-from tts_study.prompts import rlhflow_tokens
 from tts_study.records import Problem, Sampled
 from tts_study.steps import split_steps
 
@@ -134,14 +133,14 @@ async def _bench_scoring(
     async with VllmPRM(settings) as prm:
         await prm.start()
         texts = [
-            rlhflow_tokens(prm.engine.tokenizer, problem.text, steps, chat_template=settings.chat_template)[0]
+            prm.mark(problem, steps)[0]
             for problem, attempts in zip(problems, solutions, strict=True)
             for steps in dict.fromkeys(attempts)
             if steps
         ]
         from vllm.config import PoolerConfig
 
-        llm = _plain(settings, **prm.engine.overrides, pooler_config=PoolerConfig(task="token_classify"))
+        llm = _plain(settings, **prm.engine_args(), pooler_config=PoolerConfig(task="token_classify"))
 
         async def ours(pairs: Sequence[tuple[Problem, Any]]) -> None:
             await asyncio.gather(*(prm.score_solutions(problem, attempts) for problem, attempts in pairs))

@@ -16,6 +16,7 @@ from tts_study import paths
 from tts_study.aggregation import AGGREGATIONS
 from tts_study.errors import UserError
 from tts_study.known import DATASETS
+from tts_study.prm_formats import AUTO, FORMATS
 from tts_study.prompts import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT
 
 # fields that say how a machine is used, not what is computed: runs that differ in nothing else are the same run
@@ -35,7 +36,8 @@ class Profile:
         name: the profile's.
         policies: the ladder of policies, smallest first, by short name.
         policy: the one to sample: a short name, or any model.
-        prm: the process reward model, in RLHFlow's format.
+        prm: the process reward model.
+        prm_format: the family of PRMs that it belongs to, one of `prm_formats.FORMATS`; "auto": told from the model.
         dataset: a .jsonl, .csv or .parquet file, or a data set's name on the hub.
         dataset_config: the hub data set's configuration, if it has several.
         dataset_split: the hub data set's split.
@@ -66,6 +68,7 @@ class Profile:
     policy: str
     prm: str
     dataset: str
+    prm_format: str = AUTO
     dataset_config: str | None = None
     dataset_split: str = "test"
     dataset_levels: str | None = None
@@ -107,6 +110,8 @@ class Profile:
     def settings(self) -> dict[str, Any]:
         """What is computed, as a run's header keeps it: models, data, machine and analysis are left out."""
         elsewhere = {"policies", "policy", "prm", "aggregation"}
+        if self.prm_format == AUTO:  # then the model says it all
+            elsewhere.add("prm_format")
         computed = [f.name for f in fields(self) if f.name not in MACHINE | elsewhere]
         return {n: getattr(self, n) for n in computed if not n.startswith("dataset") and not n.endswith("_column")}
 
@@ -190,7 +195,7 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
         raise UserError(f"temperature must be 0 (greedy) or more, and {value!r} is not")
     if wanted is float and key != "temperature" and not 0 < typed <= LARGEST.get(key, 1):
         raise UserError(f"{key} must lie above 0 and be at most {LARGEST.get(key, 1)}, and {value!r} does not")
-    choices = {"dtype": DTYPES, "aggregation": AGGREGATIONS}.get(key)
+    choices = {"dtype": DTYPES, "aggregation": AGGREGATIONS, "prm_format": (AUTO, *FORMATS)}.get(key)
     if choices and value not in choices:
         raise UserError(f"unknown {key} {value!r}: choose one of {', '.join(choices)}")
     return typed

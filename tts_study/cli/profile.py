@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 OPTIONS = {
     "policy": "a short name of the profile's ladder, a checkpoint's folder, or a hub name",
     "prm": "a checkpoint's folder or a hub name",
+    "prm_format": "its family, if it cannot be told from the model: qwen, skywork, trl, math-shepherd or rlhflow",
     "dataset": "a .jsonl, .csv or .parquet file, or a hub name",
     "dataset_config": "the hub data set's configuration, if it has several",
     "dataset_split": "the hub data set's split",

@@ -1,33 +1,36 @@
 """The process reward model: P(step is right) for each step of a solution, scored by vLLM.
 
-A causal language model that answers "+" or "-" is loaded as a classifier with one output, the sigmoid of the
-difference of the two tokens' logits, which is the softmax over the two: P("+"). One engine answers both questions:
-every step of a whole solution in one pass (task "token_classify": a score at each token), and the last step alone
-(task "classify": a score at the last token), for which the earlier steps come from the prefix cache.
+One engine answers both questions in its task "token_classify", a score at each token: every step of a whole solution
+in one pass, and the last step alone, for which the steps before it come from the prefix cache.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tts_study.engines.vllm import EngineSettings, OnVllm, VllmEngine
-from tts_study.prompts import BAD, GOOD, check_rlhflow, rlhflow_tokens
+from tts_study.prm_formats import AUTO, choose_format, load_config
 from tts_study.records import Cost, Problem, Scored
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-    from vllm.tasks import PoolingTask
+    from tts_study.prm_formats.format import Config, Marked, PRMFormat
 
 
 @dataclass(frozen=True, kw_only=True)
 class PRMSettings(EngineSettings):
-    """How a PRM is run: on an engine, with nothing more to set."""
+    """How a PRM is run.
+
+    Attributes:
+        prm_format: one of `prm_formats.FORMATS`, or "auto": told from the model.
+    """
+
+    prm_format: str = AUTO
 
 
 class VllmPRM(OnVllm):
-    """A `PRM` in RLHFlow's format on a vLLM engine that starts with the first request."""
+    """A `PRM` of any family on a vLLM engine that starts with the first request."""
 
     def __init__(self, settings: PRMSettings) -> None:
         """Note the settings; nothing is loaded yet.
@@ -36,50 +39,59 @@ class VllmPRM(OnVllm):
             UserError: there is no such checkpoint.
         """
         self.settings = settings
-        self.engine = VllmEngine(
-            settings,
-            runner="pooling",
-            hf_overrides={
-                "architectures": ["LlamaForSequenceClassification"],
-                "classifier_from_token": [BAD, GOOD],
-                "method": "from_2_way_softmax",
-            },
-        )
+        self.engine = VllmEngine(settings, self.engine_args)
+
+    @cached_property
+    def format(self) -> "PRMFormat":
+        """The family that the model belongs to.
+
+        Raises:
+            UserError: it cannot be told, or its tokenizer or template cannot carry the family's format.
+        """
+        prm_format = choose_format(self.settings.prm_format, self.settings.model, self._config)
+        prm_format.check(self.engine.tokenizer, self.settings.chat_template)
+        return prm_format
+
+    @cached_property
+    def _config(self) -> "Config":
+        return load_config(self.settings.model)
+
+    def engine_args(self) -> dict[str, Any]:
+        """What the family adds to vLLM's `EngineArgs`."""
+        return self.format.engine_args(self._config)
 
     async def start(self) -> None:
         """Start the engine now instead of with the first request.
 
         Raises:
-            UserError: the checkpoint's tokenizer or template cannot carry the format.
+            UserError: as `format`, or vLLM could not start it.
         """
-        self._tokenizer  # noqa: B018  checked before anything heavy starts
+        self.format  # noqa: B018  checked before anything heavy starts
         await self.engine.start()
 
     async def score_solutions(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
         """Score every step of whole solutions, each in one pass; a solution without steps has no scores."""
-        return await self._score(problem, solutions, "token_classify")
+        return await self._score(problem, solutions, last_only=False)
 
     async def score_last_steps(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
         """Score the last step of each partial solution; the steps before it come from the prefix cache."""
-        return await self._score(problem, solutions, "classify")
+        return await self._score(problem, solutions, last_only=True)
 
-    async def _score(self, problem: Problem, solutions: Sequence[Sequence[str]], task: "PoolingTask") -> Scored:
+    async def _score(self, problem: Problem, solutions: Sequence[Sequence[str]], last_only: bool) -> Scored:
         distinct = list(dict.fromkeys(tuple(steps) for steps in solutions if steps))
-        replies = await asyncio.gather(*(self._score_one(problem, steps, task) for steps in distinct))
+        replies = await asyncio.gather(*(self._score_one(problem, steps, last_only) for steps in distinct))
         scores = {(): ()} | {steps: reply[0] for steps, reply in zip(distinct, replies, strict=True)}
         cost = sum((reply[1] for reply in replies), Cost())
         return Scored(tuple(scores[tuple(steps)] for steps in solutions), cost)
 
     async def _score_one(
-        self, problem: Problem, steps: Sequence[str], task: "PoolingTask"
+        self, problem: Problem, steps: Sequence[str], last_only: bool
     ) -> tuple[tuple[float, ...], Cost]:
         """Scores and cost of one solution; a step that ends beyond the PRM's context cannot be judged and scores 0."""
-        token_ids, positions = rlhflow_tokens(
-            self._tokenizer, problem.text, steps, chat_template=self.settings.chat_template
-        )
+        token_ids, positions = self.mark(problem, steps)
         context = self.settings.max_model_len
         self.engine.check_fits(token_ids[: positions[0] + 1], room=0)
-        if task == "classify":
+        if last_only:
             positions = positions[-1:]
         judged = [position for position in positions if position < context]
         unjudged = (0.0,) * (len(positions) - len(judged))
@@ -88,13 +100,14 @@ class VllmPRM(OnVllm):
         await self.engine.start()
         from vllm import PoolingParams
 
-        output = await self.engine.encode(token_ids[: judged[-1] + 1], PoolingParams(task=task))
-        scores = output.outputs.data.flatten().tolist()
-        picked = scores if task == "classify" else [scores[position] for position in judged]
+        # what comes from the cache has no scores, so that by default vLLM does not read it for this task
+        params = PoolingParams(task="token_classify", skip_reading_prefix_cache=not last_only)
+        output = await self.engine.encode(token_ids[: judged[-1] + 1], params)
         cached = output.num_cached_tokens
+        scores = output.outputs.data[:, -1].tolist()
+        picked = tuple(scores[position - cached] for position in judged)
         return (*picked, *unjudged), Cost(scored=judged[-1] + 1 - cached, scored_cached=cached)
 
-    @cached_property
-    def _tokenizer(self) -> "PreTrainedTokenizerBase":
-        check_rlhflow(self.engine.tokenizer, self.settings.chat_template)
-        return self.engine.tokenizer
+    def mark(self, problem: Problem, steps: Sequence[str]) -> "Marked":
+        """A solution as token ids, and the position in them at which each of its steps is judged."""
+        return self.format.mark(self.engine.tokenizer, problem.text, steps, chat_template=self.settings.chat_template)

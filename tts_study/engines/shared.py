@@ -71,5 +71,6 @@ def prm_settings(profile: Profile) -> "PRMSettings":
         model=profile.prm_model,
         gpu_memory_utilization=profile.prm_memory,
         chat_template=profile.prm_chat_template,
+        prm_format=profile.prm_format,
         **{name: getattr(profile, name) for name in SHARED},
     )

@@ -10,7 +10,7 @@ import itertools
 import math
 import os
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -114,12 +114,12 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
 class VllmEngine:
     """An `AsyncLLM` that starts with the first request; asked from one event loop."""
 
-    def __init__(self, settings: EngineSettings, **overrides: Any) -> None:
+    def __init__(self, settings: EngineSettings, overrides: Callable[[], dict[str, Any]] = dict) -> None:
         """Note what to start; nothing is loaded yet.
 
         Args:
             settings: the model and the machine.
-            overrides: more of vLLM's `EngineArgs`.
+            overrides: tells more of vLLM's `EngineArgs`, once the engine starts.
 
         Raises:
             UserError: `settings.model` looks like a folder and there is no checkpoint in it.
@@ -154,7 +154,7 @@ class VllmEngine:
     def _launch(self) -> "AsyncLLM":
         try:
             with _launching:  # vLLM writes to the process's environment while it makes a configuration
-                args = engine_args(self.settings) | self.overrides
+                args = engine_args(self.settings) | self.overrides()
                 from vllm.engine.arg_utils import AsyncEngineArgs
                 from vllm.platforms import current_platform
                 from vllm.v1.engine.async_llm import AsyncLLM
