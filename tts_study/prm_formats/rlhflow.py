@@ -30,7 +30,7 @@ from tts_study.prompts import defused, render
 
 GOOD, BAD = "+", "-"
 _VERDICT = "\ue000"  # stands for a verdict while the chat is put together; private use, so no tokenizer's own
-_NAME = re.compile(r"(.*\bprm-(mistral|deepseek)-data|(.*-)?prm\d*)")
+_NAME = re.compile(r"prm([\d_.-].*)?|.*\bprm-(mistral|deepseek)-data")
 
 
 def rlhflow_tokens(
