@@ -97,6 +97,13 @@ def test_no_box_is_no_answer(text):
     assert extract(text) is None
 
 
+@pytest.mark.parametrize("text", ["answer" + " " * 50_000 + ".", r"answer \(" * 50_000, "answer $x" + "y" * 50_000])
+def test_time_to_find_an_answer_grows_with_the_text_and_not_its_square(text):
+    start = time.process_time()
+    extract(text)
+    assert time.process_time() - start < 8.0  # squares would take minutes
+
+
 def test_a_box_cut_in_the_middle_is_not_replaced_by_an_earlier_one():
     assert extract(r"x is \boxed{3}, so the sum is \boxed{1") is None
 

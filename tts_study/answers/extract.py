@@ -8,8 +8,9 @@ import re
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*(?:(?P<brace>\{)|(?P<bare>[^\s${}\\]+))?")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _GSM8K = re.compile(r"^####[ \t]*(?P<answer>\S.*)$", re.MULTILINE)
+# possessive (`*+`) and of limited length, so that the time stays proportional to the text's length, whatever it holds
 _SAID = re.compile(
-    r"\banswer\b\**(?:\s+is)?\s*:?\**\s*(?:\$(?P<maths>[^$\n]+)\$|\\\((?P<inline>[^\n]+?)\\\)|"
+    r"\banswer\b\**+(?:\s+is)?\s*+:?\**+\s*+(?:\$(?P<maths>[^$\n]{1,2000})\$|\\\((?P<inline>[^\n]{1,2000}?)\\\)|"
     r"(?P<words>(?:[^\s.,;*]|[.,](?=\d))[^\n]{0,80}?))(?P<end>\**(?:[.;,](?!\d)|\s*(?:\n|$)))",
     re.IGNORECASE,
 )
