@@ -100,9 +100,9 @@ def _grade_one(problem: Problem, result: SearchResult) -> tuple[list[int], list[
     return [order.get(group, -1) for group in groups], [group == gold >= 0 for group in groups]
 
 
-def save(table: pd.DataFrame, name: str) -> Path:
-    """Write a table beside the figure that it is drawn as: figures/NAME.csv."""
-    path = paths.figures() / f"{name}.csv"
+def save(table: pd.DataFrame, name: str, folder: Path | None = None) -> Path:
+    """Write a table beside the figure that it is drawn as: figures/NAME.csv, or NAME.csv in another folder."""
+    path = (folder or paths.figures()) / f"{name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False, float_format="%.6g")
     return path

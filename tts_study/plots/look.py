@@ -54,9 +54,9 @@ def style() -> AbstractContextManager[None]:
     return plt.rc_context(LOOK)
 
 
-def save(figure: Figure, name: str) -> Path:
-    """Write figures/NAME.png, the same bytes for the same figure: no dates or versions inside."""
-    path = paths.figures() / f"{name}.png"
+def save(figure: Figure, name: str, folder: Path | None = None) -> Path:
+    """Write figures/NAME.png (or into another folder), the same bytes for the same figure: no dates or versions."""
+    path = (folder or paths.figures()) / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, metadata={"Software": None})
     return path

@@ -1,0 +1,96 @@
+"""`tts-study replay`: tables and figures of other people's completions, without an engine."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tts_study.aggregation import AGGREGATIONS
+from tts_study.cli.numbers import natural, positive
+from tts_study.errors import UserError
+
+if TYPE_CHECKING:
+    from tts_study.store import Run
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `replay`."""
+    replay = commands.add_parser("replay", help="tables and figures of published completions, without an engine")
+    replay.add_argument(
+        "--dataset",
+        action="append",
+        required=True,
+        help="a .jsonl or .parquet file, or a hub name; several are drawn together",
+    )
+    replay.add_argument("--config", action="append", default=[], help="of hub data sets: one for each, or one for all")
+    replay.add_argument("--split", default="train", help="of hub data sets; train by default")
+    replay.add_argument("--limit", type=positive, help="only the first so many problems")
+    replay.add_argument("--aggregation", choices=AGGREGATIONS, default="last", help="of step scores; last by default")
+    replay.add_argument(
+        "--rule", choices=("majority", "best", "weighted", "pass"), default="weighted",
+        help="how the answer of beam search and DVTS is picked in the figure; weighted by default, as in the blog",
+    )  # fmt: skip
+    replay.add_argument("--seed", type=natural, default=0, help="of subsets and of the bootstrap")
+    replay.add_argument("--out", type=Path, default=Path("out/replay"), help="folder of tables and figures")
+    replay.set_defaults(command=_replay)
+
+
+def _replay(arguments: argparse.Namespace) -> None:
+    from tts_study import answers, plots, replayed, tables
+
+    runs = _load(arguments.dataset, arguments.config, arguments.split, arguments.limit)
+    out = arguments.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror}") from None
+    answers.remember(out / "answers.jsonl")
+    graded = replayed.grade_all(runs)
+    options = dict(aggregation=arguments.aggregation, seed=arguments.seed)
+    table = replayed.accuracies(runs, graded, **options)
+    tables.save(table, "accuracy", out)
+    print((100 * table.pivot(index=["dataset", "n"], columns="method", values="accuracy")).round(1).to_string())
+    curves = replayed.one_figure(table, arguments.rule)
+    plots.save(plots.accuracy_against_n(curves, {}, title=_title(runs)), "accuracy", out)
+    if any(map(replayed.states_levels, runs.values())):
+        levels = replayed.accuracies_by_level(runs, graded, **options)
+        tables.save(levels, "accuracy_by_level", out)
+        for name, of_one in levels.groupby("dataset"):
+            figure = plots.accuracy_bars_by_level(of_one, title=f"By level: {name}")
+            slug = re.sub(r"[^\w.-]+", "-", str(name))
+            plots.save(figure, f"accuracy_by_level-{slug}", out)
+    else:
+        print("the problems state no level: there is no table by level")
+    print(f"tables and figures are in {out}")
+
+
+def _load(datasets: Sequence[str], configs: Sequence[str], split: str, limit: int | None) -> "dict[str, Run]":
+    from tts_study.published import is_scored, load_published, unmatched
+
+    if len(configs) > 1 and len(configs) != len(datasets):
+        raise UserError(
+            f"{len(datasets)} --dataset and {len(configs)} --config do not match: "
+            "give a configuration for each, or one for all"
+        )
+    runs: dict[str, Run] = {}
+    for i, dataset in enumerate(datasets):
+        config = configs[i % len(configs)] if configs else None
+        name = " ".join(filter(None, (re.sub(r"\.(jsonl|parquet)$", "", Path(dataset).name), config)))
+        if name in runs:
+            raise UserError(f"two data sets are called {name!r}: give each once, and files names of their own")
+        runs[name] = run = load_published(dataset, config=config, split=split, limit=limit)
+        print(f"{name}: {run.header['strategy']}, {len(run.problems)} problems x {run.header['n']} completions")
+        if not is_scored(run):
+            print("  without step scores: majority and pass only")
+        if count := unmatched(run):
+            print(
+                f"  {count} completions have another number of step scores than of steps; scores are taken as they are"
+            )
+    return runs
+
+
+def _title(runs: "dict[str, Run]") -> str:
+    sizes = sorted({len(run.problems) for run in runs.values()})
+    names = next(iter(runs)) if len(runs) == 1 else f"{len(runs)} data sets"
+    return f"{names[:60]}, {' or '.join(map(str, sizes))} problems"
