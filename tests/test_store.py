@@ -175,3 +175,12 @@ def test_a_header_is_one_line_of_json(tmp_path):
     path = written(tmp_path / "run.jsonl", [])
     assert len(path.read_text().splitlines()) == 1
     assert json.loads(path.read_text())["policy"] == HEADER["policy"]
+
+
+def test_seconds_are_a_mean_over_problems_unless_some_were_recorded_without(tmp_path):
+    with store.writing(tmp_path / "run.jsonl", HEADER) as writer:
+        writer.append(*pair("a"), seconds=1.0)
+        writer.append(*pair("b"), seconds=2.0)
+    run = store.load(tmp_path / "run.jsonl")
+    assert run.seconds == 1.5 == run.of(run.problems[:1]).seconds
+    assert store.load(written(tmp_path / "run.jsonl", [pair("c")])).seconds is None

@@ -51,7 +51,8 @@ async def collect(
     async def solve(problem: Problem, writer: store.Writer, bar: Progress) -> None:
         async with room:
             result = await solver.solve(problem)
-        writer.append(problem, result)
+        # laps of one clock add up to the time of the whole run, whatever is searched at once, and if it is resumed
+        writer.append(problem, result, bar.lap())
         bar.add(result.cost.generated)
 
     with store.writing(path, header) as writer:

@@ -9,7 +9,8 @@ class Progress:
     """The bar of one run, from the starting of its engines on."""
 
     def __init__(self, title: str, total: int, done: int, shown: bool) -> None:
-        self._title, self._tokens, self._begin = title, 0, time.monotonic()
+        self._title, self._tokens = title, 0
+        self._begin = self._lap = time.monotonic()
         # an average over the whole run: problems are done in bursts
         self._bar = tqdm(total=total, initial=done, unit="problem", disable=not shown, smoothing=0, mininterval=1)
         self._bar.set_description("starting the engines")
@@ -24,7 +25,12 @@ class Progress:
         """From here on time counts: what went before was starting engines."""
         self._bar.set_description(self._title)
         self._bar.start_t = self._bar.last_print_t = time.time()
-        self._begin = time.monotonic()
+        self._begin = self._lap = time.monotonic()
+
+    def lap(self) -> float:
+        """Seconds since the last lap, or since the clock was started."""
+        last, self._lap = self._lap, time.monotonic()
+        return self._lap - last
 
     def add(self, tokens: int) -> None:
         """One more problem is done, with so many generated tokens."""

