@@ -1,0 +1,155 @@
+"""The shape of a model: parameters, layers, heads. What its FLOPs and its memory follow from, no weight being loaded.
+
+A local checkpoint tells by its config.json and by the headers of its safetensors files; a model on the hub by its
+config.json, where the hub or its cache has it. The llama profile's models are gated there, so theirs are listed here.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tts_study.errors import UserError
+
+LLAMA_LIKE = ("llama", "mistral", "qwen2")
+DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+STORED_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A transformer's shape.
+
+    Attributes:
+        parameters: all weights; a matrix that serves as input embedding and as output head counts once.
+        embedding: weights of the input embedding, a look-up that costs no FLOPs, and no memory of its own if `tied`.
+        head: weights of the output head: a matrix product for each token that is predicted.
+        tied: whether embedding and head are one matrix.
+        layers: transformer layers.
+        attention_width: query heads times their width: the d_attn of Kaplan et al. 2020.
+        kv_width: key-value heads times their width: what the KV cache holds twice, for each token and layer.
+        weight_bytes: size of the weights.
+    """
+
+    parameters: int
+    embedding: int
+    head: int
+    tied: bool
+    layers: int
+    attention_width: int
+    kv_width: int
+    weight_bytes: int
+
+    @property
+    def body(self) -> int:
+        """Weights that every computed token is multiplied by: all but the embedding and the head."""
+        return self.parameters - self.head - (0 if self.tied else self.embedding)
+
+
+def _llama(layers: int, hidden: int, feed_forward: int, heads: int, *, tied: bool = False) -> Mapping[str, Any]:
+    return {
+        "model_type": "llama", "num_hidden_layers": layers, "hidden_size": hidden, "intermediate_size": feed_forward,
+        "num_attention_heads": heads, "num_key_value_heads": 8, "vocab_size": 128_256, "tie_word_embeddings": tied,
+        "dtype": "bfloat16",
+    }  # fmt: skip
+
+
+# config.json of each model on the hub; Grattafiori et al. 2024 (arXiv 2407.21783), table 3, for 8B and 70B
+KNOWN: Mapping[str, Mapping[str, Any]] = MappingProxyType({
+    "meta-llama/Llama-3.2-1B-Instruct": {**_llama(16, 2048, 8192, 32, tied=True), "head_dim": 64},
+    "meta-llama/Llama-3.2-3B-Instruct": {**_llama(28, 3072, 8192, 24, tied=True), "head_dim": 128},
+    "meta-llama/Llama-3.1-8B-Instruct": _llama(32, 4096, 14_336, 32),
+    "meta-llama/Llama-3.1-70B-Instruct": _llama(80, 8192, 28_672, 64),
+    "RLHFlow/Llama3.1-8B-PRM-Deepseek-Data": _llama(32, 4096, 14_336, 32),
+    "RLHFlow/Llama3.1-8B-PRM-Mistral-Data": _llama(32, 4096, 14_336, 32),
+})  # fmt: skip
+
+
+def shape_of(model: str) -> Shape:
+    """The shape of a checkpoint in a folder, or of a model on the hub.
+
+    Raises:
+        UserError: there is no such model, it cannot be reached, or it is not built like Llama.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return from_config(KNOWN.get(model) or _hub_config(model), model)
+    config = _read_json(folder / "config.json")
+    files = sorted(folder.glob("*.safetensors"))
+    shape = from_config(config, model)
+    if not files:
+        return shape
+    tensors = [tensor for path in files for tensor in _tensors(path)]
+    stored = {name: math.prod(tensor["shape"]) for name, tensor in tensors}
+    sizes = [stored[name] * STORED_BYTES.get(tensor["dtype"], 4) for name, tensor in tensors]
+    return replace(shape, parameters=sum(stored.values()), weight_bytes=sum(sizes))
+
+
+def from_config(config: Mapping[str, Any], model: str) -> Shape:
+    """The shape that a config.json describes, for architectures built like Llama (Mistral, Qwen 2 and 2.5 too).
+
+    Raises:
+        UserError: it is of another architecture, or lacks a size.
+    """
+    if config.get("model_type") not in LLAMA_LIKE:
+        kind = config.get("model_type")
+        raise UserError(f"{model}: the size of {kind!r} models is unknown here: use one of {', '.join(LLAMA_LIKE)}")
+    try:
+        layers, hidden, feed_forward, heads, vocabulary = (
+            int(config[name])
+            for name in ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
+        )
+    except KeyError as error:
+        raise UserError(f"{model}: its config.json lacks {error}: complete it") from None
+    head_dim = config.get("head_dim") or hidden // heads
+    query, kv = heads * head_dim, (config.get("num_key_value_heads") or heads) * head_dim
+    biased = config["model_type"] == "qwen2" or config.get("attention_bias", False)
+    biases = (query + 2 * kv if biased else 0) + (hidden if config.get("attention_bias", False) else 0)
+    layer = 2 * hidden * query + 2 * hidden * kv + biases + 3 * hidden * feed_forward + 2 * hidden
+    tied = bool(config.get("tie_word_embeddings", False))
+    matrix = vocabulary * hidden
+    parameters = layers * layer + hidden + matrix * (1 if tied else 2)
+    dtype = config.get("dtype") or config.get("torch_dtype") or "bfloat16"
+    return Shape(
+        parameters=parameters, embedding=matrix, head=matrix, tied=tied, layers=layers, attention_width=query,
+        kv_width=kv, weight_bytes=parameters * DTYPE_BYTES.get(dtype, 2),
+    )  # fmt: skip
+
+
+def _hub_config(model: str) -> Mapping[str, Any]:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return _read_json(Path(hf_hub_download(model, "config.json")))
+    except UserError:
+        raise
+    except Exception:  # unreachable, gated, no such model, not a name …
+        raise UserError(
+            f"cannot tell the size of {model!r}: it is neither a checkpoint's folder nor a model whose config.json the "
+            "hub or its cache hands out; check the name, or download the model"
+        ) from None
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        config = None
+    if not isinstance(config, dict):
+        raise UserError(f"cannot read {path}: it is not the config.json of a checkpoint")
+    return config
+
+
+def _tensors(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    """Names, dtypes and shapes of a safetensors file: its header only (8 bytes of length, then JSON)."""
+    try:
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, 100_000_000)))  # the format's own limit
+        return [(name, tensor) for name, tensor in header.items() if name != "__metadata__"]
+    except (OSError, ValueError, struct.error, AttributeError):
+        raise UserError(f"cannot read {path}: it is not a safetensors file; download or train the model anew") from None
