@@ -1,0 +1,171 @@
+"""Compute-optimal scaling: for each difficulty level and budget the strategy that does best, judged without peeking.
+
+    1. split the problems of each level into k folds, at random
+    2. for each fold, level and n: choose the strategy with the best mean accuracy on the *other* folds
+    3. score it on the fold; average over several such splits
+
+Source: Snell et al. 2024 (arXiv 2408.03314), section 3.2, "two-fold cross validation on each difficulty bin"; the blog
+chooses and scores on the same problems, which flatters it: the best of several equal strategies is above their mean.
+
+With a single level the same procedure chooses the best single strategy, as honestly: `ONE_LEVEL`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from tts_study import estimators
+from tts_study.crossing import interpolated
+from tts_study.errors import UserError
+from tts_study.estimators import Floats
+from tts_study.grid import Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The cross-validated choice of a strategy for each level and budget.
+
+    Attributes:
+        grid: what was chosen from.
+        levels: the difficulty levels there are, growing.
+        level_P: each problem's.
+        share_L_M_n: how often each strategy was chosen, as a share of all folds and splits.
+        share_M_n_P: how often each strategy was what served a problem, as a share of the splits: chosen without it.
+    """
+
+    grid: Grid
+    levels: tuple[int, ...]
+    level_P: NDArray[np.int64]
+    share_L_M_n: Floats
+    share_M_n_P: Floats
+
+    @property
+    def accuracy_n_P(self) -> Floats:
+        """Each problem's chance to be solved by what was chosen without it, the mean over the splits."""
+        return self.expected(self.grid.accuracy_M_n_P)
+
+    def expected(self, values_M_n_P: Floats) -> Floats:
+        """What the choice makes of any quantity that every strategy has at every n for every problem, such as FLOPs."""
+        return np.where(self.share_M_n_P > 0, self.share_M_n_P * values_M_n_P, 0.0).sum(axis=0)
+
+    def table(self) -> pd.DataFrame:
+        """How often each strategy was chosen: columns level, n, method, share, the most often chosen first."""
+        rows = [
+            dict(level=level, n=n, method=strategy, share=self.share_L_M_n[i, m, j])
+            for i, level in enumerate(self.levels)
+            for j, n in enumerate(self.grid.ns)
+            for m, strategy in enumerate(self.grid.strategies)
+            if self.share_L_M_n[i, m, j] > 0
+        ]
+        order = dict(by=["level", "n", "share"], ascending=[True, True, False], kind="stable")
+        return pd.DataFrame(rows).sort_values(**order).reset_index(drop=True)
+
+
+def cross_validate(grid: Grid, level_P: ArrayLike, folds_R_P: NDArray[np.int64]) -> Chosen:
+    """Choose for each level and n on all folds but one, and serve the problems of that one; for every fold and split.
+
+    Equally good strategies: the first one of the grid. A level without problems in the other folds takes what is best
+    over all levels there.
+
+    Args:
+        grid: strategies, budgets and problems.
+        level_P: the difficulty level of each problem; all equal to choose one strategy for all.
+        folds_R_P: for each split the fold of each problem, as of `stratified_folds`.
+
+    Raises:
+        UserError: levels or folds are not those of the grid's problems, or a split has but one fold.
+    """
+    level_P = np.asarray(level_P, dtype=np.int64)
+    M, n, P = grid.accuracy_M_n_P.shape
+    if level_P.shape != (P,) or folds_R_P.shape[1:] != (P,):
+        raise UserError(f"levels and folds must be those of the grid's {P} problems")
+    levels, of_level_P = np.unique(level_P, return_inverse=True)
+    share_L_M_n, share_M_n_P = np.zeros((len(levels), M, n)), np.zeros((M, n, P))
+    rounds = [(fold_P, fold) for fold_P in folds_R_P for fold in np.unique(fold_P)]
+    for fold_P, fold in rounds:
+        scored_P = fold_P == fold
+        if scored_P.all():
+            raise UserError("a split needs at least two folds: what is scored must not have a say in the choice")
+        best_L_n = _best(grid.accuracy_M_n_P[..., ~scored_P], of_level_P[~scored_P], len(levels))
+        is_best_M_L_n = best_L_n == np.arange(M)[:, None, None]
+        share_L_M_n += is_best_M_L_n.transpose(1, 0, 2) / len(rounds)
+        share_M_n_P[..., scored_P] += is_best_M_L_n[:, of_level_P[scored_P]].transpose(0, 2, 1) / len(folds_R_P)
+    return Chosen(grid, tuple(levels.tolist()), level_P, share_L_M_n, share_M_n_P)
+
+
+def stratified_folds(level_P: ArrayLike, *, folds: int = 2, repeats: int = 20, seed: int) -> NDArray[np.int64]:
+    """Random splits of the problems into disjoint folds, each level spread evenly over the folds.
+
+    Args:
+        level_P: each problem's level.
+        folds: how many; more of them leave more problems to choose on.
+        repeats: how many splits.
+        seed: of the splits.
+
+    Returns:
+        The fold of each problem, 0 … folds - 1, for each split: shape (repeats, P).
+
+    Raises:
+        UserError: there are more folds than problems, or fewer than two.
+    """
+    level_P = np.asarray(level_P)
+    if not 2 <= folds <= len(level_P):
+        raise UserError(f"{len(level_P)} problems cannot be split into {folds} folds: choose 2 or more, not more folds")
+    rng = np.random.default_rng(seed)
+    folds_R_P = np.empty((repeats, len(level_P)), dtype=np.int64)
+    for fold_P in folds_R_P:
+        shuffled_P = rng.permutation(len(level_P))
+        by_level_P = shuffled_P[np.argsort(level_P[shuffled_P], kind="stable")]
+        fold_P[by_level_P] = np.arange(len(level_P)) % folds  # dealt out level by level, on from where the last ended
+    return folds_R_P
+
+
+def one_level(grid: Grid) -> NDArray[np.int64]:
+    """All problems on one level: what `cross_validate` chooses then is the best single strategy."""
+    return np.ones(len(grid.ids), dtype=np.int64)
+
+
+def gains(
+    ns: Sequence[int],
+    accuracy_n_P: Floats,
+    baseline_ns: Sequence[int],
+    baseline_n_P: Floats,
+    *,
+    extra: int = 0,
+    seed: int,
+) -> pd.DataFrame:
+    """At each n: accuracy, the baseline's at the same cost, and the paired test of their difference.
+
+    Args:
+        ns: budgets of the choice.
+        accuracy_n_P: each problem's chance to be solved at each of them.
+        baseline_ns: budgets of the baseline, such as Best-of-N or the best single strategy.
+        baseline_n_P: the same for the baseline.
+        extra: generations spent beside n, on the probe of predicted difficulty: the baseline gets n + extra, between
+            its own budgets linearly in log n.
+        seed: of the bootstrap.
+
+    Returns:
+        Columns n (extra included), accuracy, baseline, difference, low, high, p_value; no row where the baseline was
+        not measured.
+    """
+    rows = []
+    for n, accuracy_P in zip(ns, accuracy_n_P, strict=True):
+        baseline_P = interpolated(baseline_ns, baseline_n_P, n + extra)
+        if not np.isnan(baseline_P).any():
+            test = estimators.paired_test(accuracy_P, baseline_P, seed=seed)
+            rows.append(dict(n=n + extra, accuracy=accuracy_P.mean(), baseline=baseline_P.mean(), **vars(test)))
+    return pd.DataFrame(rows)
+
+
+def _best(accuracy_M_n_P: Floats, of_level_P: NDArray[np.int64], levels: int) -> NDArray[np.int64]:
+    """The best strategy of each level and n on the problems given: shape (L, n)."""
+    member_L_P = of_level_P == np.arange(levels)[:, None]
+    member_L_P[~member_L_P.any(axis=1)] = True
+    weight_P_L = (member_L_P / member_L_P.sum(axis=1, keepdims=True)).T
+    mean_M_n_L = accuracy_M_n_P @ weight_P_L
+    # rounded: equal accuracies that were added up in another order are equal
+    return np.round(np.where(np.isnan(mean_M_n_L), -np.inf, mean_M_n_L), 12).argmax(axis=0).T
