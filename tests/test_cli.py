@@ -63,11 +63,14 @@ def test_a_run_tells_accuracy_tokens_and_place(engines, capsys, data, tmp_path):
 
 
 def test_every_setting_has_an_option(engines, data, tmp_path):
-    argv = run(data, tmp_path / "out", "--temperature", "0.5", "--set", "max_step_tokens=9", "--problems", "2")
+    argv = run(
+        data, tmp_path / "out", "--temperature", "0.5", "--set", "max_step_tokens=9", "--ids", "b,c", "--problems", "1"
+    )
     assert cli.main([str(argument) for argument in argv]) == 0
     header, *lines = (tmp_path / "out" / "run.jsonl").read_text().splitlines()
     settings = json.loads(header)["settings"]
-    assert (settings["temperature"], settings["max_step_tokens"], len(lines)) == (0.5, 9, 2)
+    assert (settings["temperature"], settings["max_step_tokens"]) == (0.5, 9)
+    assert [json.loads(line)["problem"]["id"] for line in lines] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,12 @@ def test_every_setting_has_an_option(engines, data, tmp_path):
         (["--n", "two"], "argument --n: invalid int value: 'two'"),
         (["--strategy", "greedy"], "n must be 1, and 2 is not"),
         (["--problems", "0"], "the number of problems must be at least 1"),
+        (["--levels", "5"], "no problem has the level '5': the data set states none"),
+        (["--ids", "a,z"], "no problem has the id 'z': choose from a, b, c"),
+        (
+            ["--problem-column", "question"],
+            "line 1 has no 'question': its columns are 'unique_id', 'problem', 'answer'",
+        ),
         (["--temperature", "hot"], "temperature must be a number"),
         (["--set", "max_tokens"], "--set wants NAME=VALUE, and 'max_tokens' has no ="),
         (["--set", "beams=4"], "a profile has no setting 'beams'"),

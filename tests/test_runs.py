@@ -202,6 +202,24 @@ def test_a_recorded_run_is_replayed_whole_or_in_part(project):
     assert replayed(limit=2).results == replayed().results[:2]
 
 
+def test_a_recorded_run_is_replayed_for_any_part_of_its_problems(project):
+    assert replayed(dataset_ids="test/4,test/1").problems == (PROBLEMS[1], PROBLEMS[4])
+    assert replayed(dataset_ids="test/4").results == replayed().results[4:5]
+
+
+def test_fresh_runs_of_other_parts_do_not_meet(project, monkeypatch):
+    paths_taken = []
+
+    async def remembered(profile, strategy, problems, *, n, seed, path):
+        paths_taken.append(path)
+
+    monkeypatch.setattr(runs, "run_profile", remembered)
+    for part in (dict(limit=2), dict(limit=3), dict(dataset_ids="test/0,test/1"), dict(dataset_ids="test/1,test/2")):
+        replayed(fresh=True, **part)
+    assert len(set(paths_taken)) == 4
+    assert paths_taken[0].parent.name == "2-problems"
+
+
 def test_a_replay_does_not_care_how_the_machine_is_used(project):
     assert replayed(kv_cache_gib=2, max_num_seqs=8).problems == PROBLEMS
 
@@ -213,6 +231,8 @@ def test_a_replay_does_not_care_how_the_machine_is_used(project):
         (dict(policy="3b"), "no run is recorded in"),
         (dict(temperature=0.5), "settings.temperature is 1.0 there and 0.5 here"),
         (dict(strategy="greedy"), "n must be 1"),
+        (dict(seed=-1), "the seed must be at least 0, and -1 is not"),
+        (dict(dataset_ids="test/9"), "no problem has the id 'test/9'"),
     ],
 )
 def test_a_replay_of_what_was_not_recorded_is_refused(project, asked, told):
