@@ -5,6 +5,9 @@ from typing import Literal
 
 # why a generation ended: at a step separator, by the model's own end, or at a token limit
 Stop = Literal["step", "end", "length"]
+# what became of a step that a search sampled: expanded, ended by the model itself, ended by a limit (of tokens or
+# steps), dropped for its low value, or dropped because it reads as another does
+Fate = Literal["kept", "finished", "cut", "pruned", "duplicate"]
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,14 @@ class Completion:
         tokens: how many tokens the policy generated for it.
         finished: the model ended it itself; false where a limit cut it.
         step_scores: the PRM's score of each step, in [0, 1]; empty where no PRM was asked.
+        leaf: the node of the search's tree that it ends at; None where there is no tree.
     """
 
     steps: tuple[str, ...]
     tokens: int
     finished: bool
     step_scores: tuple[float, ...] = ()
+    leaf: int | None = None
 
     @property
     def text(self) -> str:
@@ -110,9 +115,44 @@ class Completion:
 
 
 @dataclass(frozen=True)
+class Node:
+    """One sampled step in the tree of a search.
+
+    Attributes:
+        parent: the number of the node that it continues; None where it continues the problem itself.
+        text: the step; "" where the model wrote a mere separator or end.
+        tokens: how many tokens the policy generated for it.
+        score: the PRM's score of the step, in [0, 1]; None for an empty step. A duplicate has its twin's.
+        value: what it was ranked by, the aggregated scores of the solution up to it or to the end of the lookahead.
+        fate: what became of it.
+        twin: the node that a duplicate repeats; None for all others.
+        ahead: how many tokens were generated to look ahead from it.
+    """
+
+    parent: int | None
+    text: str
+    tokens: int
+    score: float | None
+    value: float
+    fate: Fate
+    twin: int | None = None
+    ahead: int = 0
+
+
+@dataclass(frozen=True)
 class SearchResult:
-    """What a strategy found for one problem: its completions (in the order drawn) and what all of it cost."""
+    """What a strategy found for one problem, and what all of it cost.
+
+    Attributes:
+        problem_id: the problem's.
+        completions: its completions, in the order drawn, or in a search's own order.
+        cost: of everything, pruned branches included.
+        tree: every step that a search sampled, parents before children; empty where nothing was searched.
+        subtree: completions that depend on each other come in runs of so many: 1 for independent samples.
+    """
 
     problem_id: str
     completions: tuple[Completion, ...]
     cost: Cost
+    tree: tuple[Node, ...] = ()
+    subtree: int = 1

@@ -5,6 +5,7 @@ so that a run explains itself::
 
     {"strategy": "best_of_n", "n": 64, "seed": 0, "policy": {"model": "data/micro/1b", "sha256": "9f…"}, …}
     {"problem": {"id": "test/0", "text": …}, "completions": [{"steps": […], "scores": […], …}, …], "cost": {…}}
+    {"problem": …, "leaves": [17, …], "subtree": 4, "tree": {"parent": [null, …], "text": […], …}, "cost": {…}}
 
 A line is written whole and flushed as its problem is done; a last line that a kill cut short is dropped.
 """
@@ -24,8 +25,9 @@ from typing import Any, BinaryIO
 
 from tts_study import paths
 from tts_study.errors import UserError
+from tts_study.lines import read_result, write_result
 from tts_study.profiles import HUB_NAME
-from tts_study.records import Completion, Cost, Problem, SearchResult
+from tts_study.records import Problem, SearchResult
 
 Header = dict[str, Any]
 # said for the reader's sake; a run made elsewhere, with another version or at another time, is still that run
@@ -156,8 +158,8 @@ def load(path: Path) -> Run:
     for number, line in enumerate(lines[1:], start=2):
         record = _parsed(path, number, line)
         try:
-            problem, result = _read(record)
-        except (KeyError, TypeError, AttributeError) as error:
+            problem, result = read_result(record)
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
             raise UserError(f"{path}, line {number} is not a problem's result ({error!r}): delete the line") from None
         if problem in results:
             raise UserError(f"{path}, line {number} repeats problem {problem.id}: delete one of the two lines")
@@ -194,7 +196,7 @@ class Writer:
 
     def append(self, problem: Problem, result: SearchResult, seconds: float | None = None) -> None:
         """Write one line, whole, with the seconds since the line before it or since the search began, if measured."""
-        self._line(_record(problem, result) | ({} if seconds is None else {"seconds": round(seconds, 4)}))
+        self._line(write_result(problem, result) | ({} if seconds is None else {"seconds": round(seconds, 4)}))
 
     def _line(self, record: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
@@ -222,28 +224,3 @@ def writing(path: Path, header: Header) -> Iterator[Writer]:
         else:
             writer._line(header | remarks() | header)
         yield writer
-
-
-def _record(problem: Problem, result: SearchResult) -> Header:
-    return {
-        "problem": asdict(problem),
-        "completions": [
-            {
-                "steps": completion.steps,
-                "scores": [float(f"{score:.6g}") for score in completion.step_scores],
-                "tokens": completion.tokens,
-                "finished": completion.finished,
-            }
-            for completion in result.completions
-        ],
-        "cost": asdict(result.cost),
-    }
-
-
-def _read(record: Mapping[str, Any]) -> tuple[Problem, SearchResult]:
-    problem = Problem(**record["problem"])
-    completions = tuple(
-        Completion(tuple(each["steps"]), each["tokens"], each["finished"], tuple(each["scores"]))
-        for each in record["completions"]
-    )
-    return problem, SearchResult(problem.id, completions, Cost(**record["cost"]))

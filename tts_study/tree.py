@@ -1,0 +1,56 @@
+"""Reading the tree of a search: the way to a node, the completion that ends there, and why a node went no further."""
+
+from collections.abc import Sequence
+
+from tts_study.records import Completion, Node
+
+
+def path(tree: Sequence[Node], node: int) -> tuple[int, ...]:
+    """The nodes from the first step to `node`, both included."""
+    way = []
+    at: int | None = node
+    while at is not None:
+        way.append(at)
+        at = tree[at].parent
+    return tuple(reversed(way))
+
+
+def leaves(tree: Sequence[Node]) -> tuple[int, ...]:
+    """The nodes that nothing follows, in the tree's order."""
+    parents = {node.parent for node in tree}
+    return tuple(i for i in range(len(tree)) if i not in parents)
+
+
+def finished(tree: Sequence[Node], node: int) -> bool:
+    """Whether the model ended the solution there itself; a repetition of an ended solution is one, too."""
+    twin = tree[node].twin
+    return tree[node if twin is None else twin].fate == "finished"
+
+
+def completion(tree: Sequence[Node], leaf: int) -> Completion:
+    """The attempt that ends at a node; empty steps are left out."""
+    way = [tree[i] for i in path(tree, leaf)]
+    shown = [node for node in way if node.text]
+    return Completion(
+        steps=tuple(node.text for node in shown),
+        tokens=sum(node.tokens for node in way),
+        finished=finished(tree, leaf),
+        step_scores=tuple(node.score for node in shown if node.score is not None),
+        leaf=leaf,
+    )
+
+
+def why(tree: Sequence[Node], node: int) -> str:
+    """What became of a node, and why, in a few words for the reader of a drawing."""
+    value = f"value {tree[node].value:.2f}"
+    match tree[node].fate:
+        case "kept":
+            return f"kept: {value} is among the best"
+        case "pruned":
+            return f"pruned: {value} is not among the best"
+        case "finished":
+            return f"finished: the model ended it, {value}"
+        case "cut":
+            return f"cut: it reached a limit of tokens or steps, {value}"
+        case "duplicate":
+            return f"duplicate: it reads as node {tree[node].twin} does"
