@@ -26,8 +26,10 @@ SCORES = st.sampled_from([-INF, 0.0, 0.1, 0.5, 0.5, 0.9, 1.0])
 SAMPLES = st.lists(st.tuples(st.booleans(), SCORES), min_size=1, max_size=8)
 
 
-def over_subsets(N: int, n: int, value: Callable[[tuple[int, ...]], float]) -> float:
-    return float(np.mean([value(subset) for subset in combinations(range(N), n)]))
+def over_subsets(N: int, n: int, value: Callable[[tuple[int, ...]], float], subtree: int = 1) -> float:
+    """The mean over all subsets of n of N samples, made of whole subtrees."""
+    chosen = combinations([range(i, i + subtree) for i in range(0, N, subtree)], n // subtree)
+    return float(np.mean([value(tuple(i for members in subtrees for i in members)) for subtrees in chosen]))
 
 
 def brute_best(correct: list[bool], scores: list[float], n: int) -> float:
@@ -39,7 +41,7 @@ def brute_best(correct: list[bool], scores: list[float], n: int) -> float:
     return over_subsets(len(scores), n, top_is_correct)
 
 
-def brute_vote(groups: list[int], scores: list[float], correct: list[bool], n: int) -> float:
+def brute_vote(groups: list[int], scores: list[float], correct: list[bool], n: int, subtree: int = 1) -> float:
     def winners_are_correct(subset: tuple[int, ...]) -> float:
         voters = [i for i in subset if groups[i] >= 0]
         votes = {groups[i]: math.fsum(scores[j] for j in voters if groups[j] == groups[i]) for i in voters}
@@ -47,7 +49,7 @@ def brute_vote(groups: list[int], scores: list[float], correct: list[bool], n: i
         right = {groups[i] for i in voters if correct[i]}
         return sum(g in right for g in winners) / len(winners) if winners else 0.0
 
-    return over_subsets(len(groups), n, winners_are_correct)
+    return over_subsets(len(groups), n, winners_are_correct, subtree)
 
 
 @given(SAMPLES, st.data())
@@ -236,3 +238,62 @@ def test_equal_results_have_a_p_value_of_one():
 def test_a_paired_test_of_different_problems_is_refused():
     with pytest.raises(ValueError, match="same problems"):
         paired_test([1.0], [1.0, 0.0], seed=0)
+
+
+@st.composite
+def subtrees(draw):
+    """Size, and right or wrong, score and answer of each sample, of up to four subtrees."""
+    size, count = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    sample = st.tuples(st.booleans(), SCORES, st.integers(-1, 2))
+    samples = draw(st.lists(sample, min_size=size * count, max_size=size * count))
+    return size, size * draw(st.integers(1, count)), *map(list, zip(*samples, strict=True))
+
+
+@given(subtrees())
+def test_pass_at_k_of_subtrees_is_the_share_of_subsets_of_them_with_a_correct_sample(case):
+    size, n, correct, _, _ = case
+    expected = over_subsets(len(correct), n, lambda subset: any(correct[i] for i in subset), size)
+    assert pass_at_k([correct], n, subtree=size)[0] == pytest.approx(expected)
+
+
+@given(subtrees())
+def test_best_of_n_of_subtrees_is_the_mean_over_subsets_of_them(case):
+    size, n, correct, scores, _ = case
+
+    def top_is_correct(subset: tuple[int, ...]) -> float:
+        best = max(scores[i] for i in subset)
+        shares = []
+        for begin in range(0, len(subset), size):
+            top = [i for i in subset[begin : begin + size] if scores[i] == best]
+            if top:
+                shares.append(sum(correct[i] and best > -INF for i in top) / len(top))
+        return sum(shares) / len(shares)
+
+    expected = over_subsets(len(correct), n, top_is_correct, size)
+    assert best_of_n([correct], [scores], n, subtree=size)[0] == pytest.approx(expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(subtrees(), st.integers(0, 2))
+def test_votes_of_subtrees_agree_with_the_enumeration_of_subsets_of_them(case, right):
+    size, n, _, scores, groups = case
+    scores = [max(score, 0.0) for score in scores]
+    correct = [group == right for group in groups]
+    for weights, estimate in (
+        ([1.0] * len(groups), majority_at_n([groups], [correct], n, seed=1, subsets=4_000, subtree=size)[0]),
+        (scores, weighted_at_n([groups], [scores], [correct], n, seed=1, subsets=4_000, subtree=size)[0]),
+    ):
+        tolerance = 1e-12 if n == len(groups) else 5 * 0.5 / math.sqrt(4_000)
+        assert estimate == pytest.approx(brute_vote(groups, weights, correct, n, size), abs=tolerance)
+
+
+@pytest.mark.parametrize("estimate", [
+    lambda n: pass_at_k([[True] * 8], n, subtree=4),
+    lambda n: best_of_n([[True] * 8], [[0.5] * 8], n, subtree=4),
+    lambda n: majority_at_n([[0] * 8], [[True] * 8], n, seed=0, subtree=4),
+    lambda n: weighted_at_n([[0] * 8], [[0.5] * 8], [[True] * 8], n, seed=0, subtree=4),
+])  # fmt: skip
+def test_a_part_of_a_subtree_is_refused(estimate):
+    assert estimate(4)[0] == 1.0
+    with pytest.raises(UserError, match="in groups of 4: choose a multiple of 4, or run the search with n = 6"):
+        estimate(6)

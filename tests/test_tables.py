@@ -79,7 +79,7 @@ def test_results_of_other_problems_are_refused():
 
 def test_unequal_numbers_of_completions_are_refused():
     problems = [Problem("p", "?", "1"), Problem("q", "?", "1")]
-    with pytest.raises(UserError, match=r"\[1, 2\] completions"):
+    with pytest.raises(UserError, match=r"\[1, 2\] completions in subtrees of \[1\]"):
         grade(problems, [result("p", completion("1")), result("q", completion("1"), completion("1"))])
 
 
@@ -170,3 +170,18 @@ def test_a_table_is_saved_beside_its_figure(tmp_path, monkeypatch):
     path = tables.save(curve, "01_best_of_n")
     assert path == tmp_path / "figures" / "01_best_of_n.csv"
     assert pd.read_csv(path)[["method", "n"]].equals(curve[["method", "n"]])
+
+
+@pytest.mark.parametrize(("subtree", "ns"), [(1, [1, 2, 4]), (2, [2, 4]), (4, [4])])
+def test_a_curve_has_points_at_whole_subtrees_only(subtree, ns):
+    run = replace(graded(*ROWS), subtree=subtree)
+    assert accuracy_curve(run, ("best",))["n"].tolist() == ns
+
+
+def test_a_beam_search_is_not_subsampled():
+    problem, row = Problem("p", "?", "1/2"), [completion(*pair) for pair in ROWS[0]]
+    run = grade([problem], [replace(result("p", *row), subtree=4)])
+    assert tables.accuracy_P(run, "best", 4).tolist() == [1.0]
+    for method in tables.METHODS:
+        with pytest.raises(UserError, match="choose a multiple of 4, or run the search with n = 2"):
+            tables.accuracy_P(run, method, 2)

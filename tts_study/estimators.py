@@ -33,21 +33,26 @@ class PairedTest:
     p_value: float
 
 
-def pass_at_k(correct_P_N: ArrayLike, k: int) -> Floats:
+def pass_at_k(correct_P_N: ArrayLike, k: int, *, subtree: int = 1) -> Floats:
     """Chance that at least one of `k` samples is correct: 1 - C(N-c, k) / C(N, k), unbiased.
+
+    A subtree counts as one sample, which is correct if one of its members is.
 
     Source: Chen et al. 2021 (arXiv 2107.03374), equation 1.
 
     Raises:
-        UserError: `k` is not between 1 and N.
+        UserError: `k` is not between 1 and N, or not a number of whole subtrees.
     """
-    correct_P_N = np.asarray(correct_P_N, dtype=bool)
-    N = correct_P_N.shape[1]
-    return 1.0 - _share_of_subsets(N, k)[N - correct_P_N.sum(axis=1)]
+    correct_P_T = _by_subtree(np.asarray(correct_P_N, dtype=bool), k, subtree).any(axis=2)
+    T = correct_P_T.shape[1]
+    return 1.0 - _share_of_subsets(T, k // subtree)[T - correct_P_T.sum(axis=1)]
 
 
-def best_of_n(correct_P_N: ArrayLike, scores_P_N: ArrayLike, n: int) -> Floats:
+def best_of_n(correct_P_N: ArrayLike, scores_P_N: ArrayLike, n: int, *, subtree: int = 1) -> Floats:
     """Chance that the top-scored one of `n` samples is correct, ties in score broken uniformly; exact.
+
+    A subtree counts as one sample: it has the score of its best member, and is as correct as that one is, or as those
+    are on average that share this score. So a tie is broken between subtrees first, and within the subtree then.
 
     The top of a subset is one of the m samples that share a score, L others scoring lower, if the subset lies within
     these L + m but not within the L: [C(L+m, n) - C(L, n)] / C(N, n). By symmetry each of the m has an equal part.
@@ -56,37 +61,51 @@ def best_of_n(correct_P_N: ArrayLike, scores_P_N: ArrayLike, n: int) -> Floats:
         correct_P_N: whether each sample's answer is right.
         scores_P_N: each sample's score; -inf for one without an answer, which never counts as correct.
         n: size of the subsets.
+        subtree: how many samples are drawn together.
 
     Raises:
-        UserError: `n` is not between 1 and N, or a score is NaN.
+        UserError: `n` is not between 1 and N, or not a number of whole subtrees, or a score is NaN.
     """
     scores_P_N = np.asarray(scores_P_N, dtype=float)
     correct_P_N = np.asarray(correct_P_N, dtype=bool) & (scores_P_N > -np.inf)
     if np.isnan(scores_P_N).any():
         raise UserError("a score is NaN: best-of-n needs a number for each sample (-inf for one without an answer)")
-    within = _share_of_subsets(scores_P_N.shape[1], n)
+    scores_P_T_M, correct_P_T_M = (_by_subtree(each, n, subtree) for each in (scores_P_N, correct_P_N))
+    scores_P_T = scores_P_T_M.max(axis=2)
+    correct_P_T = correct_P_T_M.mean(axis=2, where=scores_P_T_M == scores_P_T[:, :, None])
+    within = _share_of_subsets(scores_P_T.shape[1], n // subtree)
     chances = np.empty(len(scores_P_N))
-    for p, (correct_N, scores_N) in enumerate(zip(correct_P_N, scores_P_N, strict=True)):
-        ranked_N = np.sort(scores_N)
-        lower_N = np.searchsorted(ranked_N, scores_N, side="left")
-        up_to_N = np.searchsorted(ranked_N, scores_N, side="right")
-        top_N = (within[up_to_N] - within[lower_N]) / (up_to_N - lower_N)
-        chances[p] = top_N[correct_N].sum()
+    for p, (correct_T, scores_T) in enumerate(zip(correct_P_T, scores_P_T, strict=True)):
+        ranked_T = np.sort(scores_T)
+        lower_T = np.searchsorted(ranked_T, scores_T, side="left")
+        up_to_T = np.searchsorted(ranked_T, scores_T, side="right")
+        top_T = (within[up_to_T] - within[lower_T]) / (up_to_T - lower_T)
+        chances[p] = top_T @ correct_T
     return chances
 
 
-def majority_at_n(groups_P_N: ArrayLike, correct_P_N: ArrayLike, n: int, *, seed: int, subsets: int = 100) -> Floats:
+def majority_at_n(
+    groups_P_N: ArrayLike, correct_P_N: ArrayLike, n: int, *, seed: int, subsets: int = 100, subtree: int = 1
+) -> Floats:
     """Chance that the answer given most often among `n` samples is correct.
 
     A tie gives each winner an equal part: the expectation over the order of the samples where the first one wins.
     See `weighted_at_n` for arguments and errors; every sample has weight 1.
     """
     groups_P_N = np.asarray(groups_P_N)
-    return weighted_at_n(groups_P_N, np.ones(groups_P_N.shape), correct_P_N, n, seed=seed, subsets=subsets)
+    ones_P_N = np.ones(groups_P_N.shape)
+    return weighted_at_n(groups_P_N, ones_P_N, correct_P_N, n, seed=seed, subsets=subsets, subtree=subtree)
 
 
 def weighted_at_n(
-    groups_P_N: ArrayLike, scores_P_N: ArrayLike, correct_P_N: ArrayLike, n: int, *, seed: int, subsets: int = 100
+    groups_P_N: ArrayLike,
+    scores_P_N: ArrayLike,
+    correct_P_N: ArrayLike,
+    n: int,
+    *,
+    seed: int,
+    subsets: int = 100,
+    subtree: int = 1,
 ) -> Floats:
     """Chance that the answer whose scores add up highest among `n` samples is correct, each tied winner an equal part.
 
@@ -101,18 +120,19 @@ def weighted_at_n(
         n: size of the subsets.
         seed: of the subsets.
         subsets: how many to draw for each problem, at least.
+        subtree: how many samples are drawn together.
 
     Raises:
-        UserError: `n` is not between 1 and N.
+        UserError: `n` is not between 1 and N, or not a number of whole subtrees.
     """
     groups_P_N, scores_P_N = np.asarray(groups_P_N), np.asarray(scores_P_N, dtype=float)
     correct_P_N = np.asarray(correct_P_N, dtype=bool)
     P, N = groups_P_N.shape
-    _check_size(N, n)
+    _check_size(N, n, subtree)
     rng = np.random.default_rng(seed)
     chances = np.empty(P)
     for p in range(P):
-        drawn_S_n = _subsets(N, n, 1 if n == N else subsets, rng)
+        drawn_S_n = _subsets(N, n, 1 if n == N else subsets, subtree, rng)
         chances[p] = _vote(groups_P_N[p], scores_P_N[p], correct_P_N[p], drawn_S_n)
     return chances
 
@@ -156,9 +176,21 @@ def paired_test(a_P: ArrayLike, b_P: ArrayLike, *, seed: int, resamples: int = 1
     return PairedTest(mean.estimate, mean.low, mean.high, (hits + 1) / (resamples + 1))
 
 
-def _check_size(N: int, n: int) -> None:
+def _check_size(N: int, n: int, subtree: int = 1) -> None:
     if not 1 <= n <= N:
         raise UserError(f"n = {n} of {N} samples a problem: choose n between 1 and {N}, or run with a larger n")
+    if n % subtree:
+        raise UserError(
+            f"n = {n} of {N} samples a problem that depend on each other in groups of {subtree}: "
+            f"choose a multiple of {subtree}, or run the search with n = {n}"
+        )
+
+
+def _by_subtree(values_P_N: NDArray, n: int, subtree: int) -> NDArray:
+    """The samples of each problem by subtree and member, `_P_T_M`."""
+    P, N = values_P_N.shape
+    _check_size(N, n, subtree)
+    return values_P_N.reshape(P, N // subtree, subtree)
 
 
 def _share_of_subsets(N: int, n: int) -> Floats:
@@ -172,12 +204,14 @@ def _share_of_subsets(N: int, n: int) -> Floats:
     return np.prod(left_M_n / (N - drawn_n), axis=1)
 
 
-def _subsets(N: int, n: int, subsets: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """At least `subsets` random n-subsets of N samples, one a row: random orders, cut into N // n pieces."""
-    pieces = N // n
+def _subsets(N: int, n: int, subsets: int, subtree: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """At least `subsets` random n-subsets of N samples, one a row: random orders of subtrees, cut into pieces."""
+    T, t = N // subtree, n // subtree
+    pieces = T // t
     orders = -(-subsets // pieces)
-    order_O_N = rng.random((orders, N)).argsort(axis=1)
-    return order_O_N[:, : pieces * n].reshape(-1, n)
+    order_O_T = rng.random((orders, T)).argsort(axis=1)
+    drawn_S_t = order_O_T[:, : pieces * t].reshape(-1, t)
+    return (drawn_S_t[:, :, None] * subtree + np.arange(subtree)).reshape(-1, n)
 
 
 def _vote(groups_N: NDArray, scores_N: Floats, correct_N: NDArray, drawn_S_n: NDArray) -> float:

@@ -32,6 +32,8 @@ class Graded:
         correct_P_N: whether the answer is equivalent to the gold one.
         tokens_P_N: how many tokens the policy generated.
         step_scores_P_N_S: the PRM's score of each step, in [0, 1]; empty where no PRM was asked.
+        subtree: completions that depend on each other stand in runs of so many, and are drawn together: 1 for
+            independent samples, M for DVTS, and N for beam search, which may not be subsampled at all.
     """
 
     ids: tuple[str, ...]
@@ -41,6 +43,7 @@ class Graded:
     correct_P_N: NDArray[np.bool_]
     tokens_P_N: NDArray[np.int64]
     step_scores_P_N_S: tuple[tuple[tuple[float, ...], ...], ...]
+    subtree: int = 1
 
     def scores_P_N(self, aggregation: Aggregation = "last") -> Floats:
         """Each completion's score in [0, 1]; -inf for one without an answer.
@@ -76,8 +79,12 @@ def grade(problems: Sequence[Problem], results: Sequence[SearchResult]) -> Grade
     if not results:
         raise UserError("the run holds no problems: there is nothing to grade")
     sizes = sorted({len(result.completions) for result in results})
-    if len(sizes) != 1:
-        raise UserError(f"the run's problems have {sizes} completions: grade a run with equally many for each problem")
+    subtrees = sorted({result.subtree for result in results})
+    if len(sizes) != 1 or len(subtrees) != 1:
+        raise UserError(
+            f"the run's problems have {sizes} completions in subtrees of {subtrees}: "
+            "grade a run with equally many for each problem"
+        )
     graded = [_grade_one(problem, result) for problem, result in zip(problems, results, strict=True)]
     return Graded(
         ids=tuple(problem.id for problem in problems),
@@ -89,6 +96,7 @@ def grade(problems: Sequence[Problem], results: Sequence[SearchResult]) -> Grade
         step_scores_P_N_S=tuple(
             tuple(completion.step_scores for completion in result.completions) for result in results
         ),
+        subtree=subtrees[0],
     )
 
 
@@ -119,18 +127,20 @@ def accuracy_P(graded: Graded, method: Method, n: int, *, aggregation: Aggregati
     `method` is "majority", "best" (Best-of-N), "weighted" (weighted Best-of-N), or "pass" (a perfect verifier).
 
     Raises:
-        UserError: the method is unknown, `n` is not between 1 and N, or the method needs scores and there are none.
+        UserError: the method is unknown, `n` is not between 1 and N or not a number of whole subtrees, or the method
+            needs scores and there are none.
     """
-    groups, correct = graded.groups_P_N, graded.correct_P_N
+    groups, correct, subtree = graded.groups_P_N, graded.correct_P_N, graded.subtree
     match method:
         case "majority":
-            return estimators.majority_at_n(groups, correct, n, seed=seed)
+            return estimators.majority_at_n(groups, correct, n, seed=seed, subtree=subtree)
         case "best":
-            return estimators.best_of_n(correct, graded.scores_P_N(aggregation), n)
+            return estimators.best_of_n(correct, graded.scores_P_N(aggregation), n, subtree=subtree)
         case "weighted":
-            return estimators.weighted_at_n(groups, graded.scores_P_N(aggregation), correct, n, seed=seed)
+            scores = graded.scores_P_N(aggregation)
+            return estimators.weighted_at_n(groups, scores, correct, n, seed=seed, subtree=subtree)
         case "pass":
-            return estimators.pass_at_k(correct, n)
+            return estimators.pass_at_k(correct, n, subtree=subtree)
     raise UserError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}")
 
 
@@ -147,7 +157,7 @@ def accuracy_curve(
     Args:
         graded: the run.
         methods: as in `accuracy_P`.
-        ns: numbers of completions; 1, 2, 4 … N if not given.
+        ns: numbers of completions; if not given, those of 1, 2, 4 … N that are whole subtrees.
         aggregation: step scores to score.
         seed: of the subsets and of the bootstrap.
 
@@ -188,7 +198,9 @@ def _rows(
     members: dict[int, NDArray[np.bool_]],
 ) -> list[dict[str, object]]:
     """One row for each level, method and n; the problems of each level are given as a mask over all problems."""
-    ns = powers_of_two(graded.groups_P_N.shape[1]) if ns is None else tuple(ns)
+    if ns is None:
+        ns = [n for n in powers_of_two(graded.groups_P_N.shape[1]) if n % graded.subtree == 0]
+    ns = tuple(ns)
     curves = {(m, n): accuracy_P(graded, m, n, aggregation=aggregation, seed=seed) for m in methods for n in ns}
     rows: list[dict[str, object]] = []
     for level, mask_P in members.items():
