@@ -73,6 +73,16 @@ def test_every_setting_has_an_option(engines, data, tmp_path):
     assert [json.loads(line)["problem"]["id"] for line in lines] == ["b"]
 
 
+@pytest.mark.parametrize("strategy", ["beam_search", "dvts"])
+def test_a_search_runs_and_keeps_its_tree(engines, capsys, data, tmp_path, strategy):
+    argv = run(data, tmp_path / "out", "--beam-width", 2, n=4, strategy=strategy)
+    assert cli.main([str(argument) for argument in argv]) == 0
+    assert f"{strategy}, n = 4, 3 problems: accuracy 100.0%" in capsys.readouterr().out
+    header, line, *_ = (tmp_path / "out" / "run.jsonl").read_text().splitlines()
+    assert json.loads(header)["search"]["beam_width"] == 2
+    assert len(json.loads(line)["tree"]["text"]) == 4
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
@@ -83,6 +93,8 @@ def test_every_setting_has_an_option(engines, data, tmp_path):
         (["--n", "0"], "n must be at least 1, and 0 is not"),
         (["--n", "two"], "argument --n: invalid int value: 'two'"),
         (["--strategy", "greedy"], "n must be 1, and 2 is not"),
+        (["--strategy", "dvts", "--beam-width", "3"], "n must be a multiple of 3, and 2 is not"),
+        (["--strategy", "beam_search", "--lookahead", "-1"], "lookahead must be at least 0, and '-1' is not"),
         (["--problems", "0"], "the number of problems must be at least 1"),
         (["--levels", "5"], "no problem has the level '5': the data set states none"),
         (["--ids", "a,z"], "no problem has the id 'z': choose from a, b, c"),

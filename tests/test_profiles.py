@@ -68,6 +68,8 @@ def test_overrides_add_up_and_none_overrides_nothing():
         (dict(top_p=1.1), "top_p must lie above 0"),
         (dict(kv_cache_gib=0), "kv_cache_gib must lie above 0"),
         (dict(max_tokens=0), "max_tokens must be at least 1, and 0 is not"),
+        (dict(beam_width=0), "beam_width must be at least 1, and 0 is not"),
+        (dict(lookahead=-1), "lookahead must be at least 0, and -1 is not"),
         (dict(max_tokens=1.5), "max_tokens must be a whole number, and 1.5 is not"),
         (dict(max_tokens=10**400), "max_tokens must be a whole number"),
         (dict(dtype="int8"), "unknown dtype 'int8': choose one of bfloat16"),

@@ -154,11 +154,13 @@ async def test_another_run_in_the_same_place_is_refused(tmp_path):
         ("majority", -4, "n must be at least 1, and -4 is not"),
         ("greedy", 4, "n must be 1, and 4 is not"),
         ("best_of_m", 4, "unknown strategy 'best_of_m': choose one of greedy, majority, best_of_n, weighted_best_of_n"),
+        ("beam_search", 6, "beam_search keeps n / beam_width beams: n must be a multiple of 4, and 6 is not"),
+        ("dvts", 2, "dvts keeps n / beam_width beams: n must be a multiple of 4, and 2 is not"),
     ],
 )
 async def test_a_budget_that_a_strategy_cannot_spend_is_refused(tmp_path, strategy, n, told):
     with pytest.raises(UserError) as error:
-        await search(tmp_path / "run.jsonl", strategy=strategy, n=n)
+        await search(tmp_path / "run.jsonl", strategy=strategy, n=n, options={"beam_width": 4})
     assert told in str(error.value)
     assert not (tmp_path / "run.jsonl").exists()
 
@@ -190,6 +192,21 @@ def project(tmp_path, monkeypatch):
     recorded.parent.mkdir(parents=True)
     recorded.write_bytes(gzip.compress(plain.read_bytes()))
     return tmp_path
+
+
+def test_a_search_describes_its_options_and_other_runs_do_not(project):
+    micro = load_profile("micro", beam_width=8, lookahead=1)
+    header = runs.describe(micro, "dvts", PROBLEMS, n=8, seed=0)
+    assert header["search"] == {"beam_width": 8, "max_steps": 40, "lookahead": 1, "aggregation": "min"}
+    plain = runs.describe(micro, "best_of_n", PROBLEMS, n=8, seed=0)
+    assert plain == runs.describe(load_profile("micro"), "best_of_n", PROBLEMS, n=8, seed=0)
+
+
+def test_the_name_of_a_run_tells_options_that_are_not_the_profiles():
+    micro = load_profile("micro", beam_width=8, aggregation="last")
+    assert runs.run_name(load_profile("micro"), "dvts", n=8, seed=1) == "1b-dvts-n8-seed1"
+    assert runs.run_name(micro, "dvts", n=8, seed=1) == "1b-dvts-n8-seed1-beam_width_8-aggregation_last"
+    assert runs.run_name(micro, "best_of_n", n=8, seed=1) == "1b-best_of_n-n8-seed1"
 
 
 def replayed(**asked):

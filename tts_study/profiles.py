@@ -52,6 +52,9 @@ class Profile:
         top_p: share of probability that is sampled from.
         max_tokens: longest completion.
         max_step_tokens: longest single step of a search.
+        beam_width: expansions of each beam that a search keeps.
+        max_steps: longest solution of a search, in steps.
+        lookahead: steps that a search looks ahead before it values a candidate.
         max_model_len: context in tokens, of both models.
         aggregation: from a completion's step scores to its score; which one serves best is the PRM's matter.
         dtype: of weights and activations, of both models.
@@ -87,6 +90,9 @@ class Profile:
     top_p: float = 1.0
     max_tokens: int = 2048
     max_step_tokens: int = 512
+    beam_width: int = 4
+    max_steps: int = 40
+    lookahead: int = 0
     max_model_len: int = 4096
     aggregation: str = "last"
     dtype: str = "bfloat16"
@@ -108,8 +114,8 @@ class Profile:
         return located(self.prm)
 
     def settings(self) -> dict[str, Any]:
-        """What is computed, as a run's header keeps it: models, data, machine and analysis are left out."""
-        elsewhere = {"policies", "policy", "prm", "aggregation"}
+        """What is computed, as a run's header keeps it: models, data, machine, analysis and search are left out."""
+        elsewhere = {"policies", "policy", "prm", "aggregation", "beam_width", "max_steps", "lookahead"}
         if self.prm_format == AUTO:  # then the model says it all
             elsewhere.add("prm_format")
         computed = [f.name for f in fields(self) if f.name not in MACHINE | elsewhere]
@@ -189,8 +195,9 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
     except (ValueError, OverflowError):
         what = {int: "a whole number", float: "a number", str: "a text"}[wanted]
         raise UserError(f"{key} must be {what}, and {value!r} is not") from None
-    if wanted is int and typed < 1:
-        raise UserError(f"{key} must be at least 1, and {value!r} is not")
+    least = 0 if key == "lookahead" else 1
+    if wanted is int and typed < least:
+        raise UserError(f"{key} must be at least {least}, and {value!r} is not")
     if key == "temperature" and not 0 <= typed < float("inf"):
         raise UserError(f"temperature must be 0 (greedy) or more, and {value!r} is not")
     if wanted is float and key != "temperature" and not 0 < typed <= LARGEST.get(key, 1):

@@ -5,8 +5,8 @@ Each problem is a coroutine of its own, and the engines merge the requests of al
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tts_study.engines.interface import PRM, Policy
 from tts_study.engines.shared import ENGINES
 from tts_study.errors import UserError
 from tts_study.problems import load_problems
-from tts_study.profiles import Profile, load_profile
+from tts_study.profiles import PROFILES, Profile, load_profile
 from tts_study.records import Problem, SearchResult
 from tts_study.shards import WHOLE, Shard
 from tts_study.store import Header, Run
@@ -49,7 +49,7 @@ async def study_run(
         UserError: something asked for does not exist or cannot be, or the stored run is another one.
     """
     profile = load_profile(profile, **overrides)
-    check_budget(strategy, n)
+    check_budget(strategy, n, profile.beam_width)
     if seed < 0:
         raise UserError(f"the seed must be at least 0, and {seed} is not")
     problems = load_problems(profile, limit)
@@ -106,8 +106,9 @@ async def run_profile(
     header = describe(profile, strategy, problems, n=n, seed=seed) | shard.describe(problems)
     concurrency = max(8, 2 * profile.max_num_seqs // n)  # twice what fits: neither engine waits for the other
     return await run_strategy(
-        strategy, shard.of(problems), policy, prm, n=n, seed=seed, path=path, header=header, concurrency=concurrency
-    )
+        strategy, shard.of(problems), policy, prm, n=n, seed=seed, path=path, header=header, concurrency=concurrency,
+        options=STRATEGIES[strategy].options_of(profile),
+    )  # fmt: skip
 
 
 async def run_strategy(
@@ -122,8 +123,11 @@ async def run_strategy(
     header: Header,
     concurrency: int = 8,
     progress: bool = True,
+    options: Mapping[str, Any] | None = None,
 ) -> Run:
     """Run a strategy over problems, up to `concurrency` of them at once, adding to the run stored in `path`.
+
+    `options` are those that the strategy takes besides `n` and `seed`.
 
     Problems that are stored already are not searched again, and if that is all of them the engines are not started.
     A problem that fails does not take the others with it.
@@ -131,8 +135,9 @@ async def run_strategy(
     Raises:
         UserError: `path` holds another run, the strategy cannot spend `n`, or problems failed (the rest is stored).
     """
-    check_budget(strategy, n)
-    search = Search(strategy, policy, prm, n, seed)
+    options = options or {}
+    check_budget(strategy, n, options.get("beam_width", 1))
+    search = Search(strategy, policy, prm, n, seed, options)
     title = f"{strategy} n={n}"
     return await collect(
         problems, search, path=path, header=header, title=title, concurrency=concurrency, progress=progress
@@ -141,13 +146,14 @@ async def run_strategy(
 
 @dataclass(frozen=True)
 class Search:
-    """A strategy with its budget and its engines: a solver of problems."""
+    """A strategy with its budget, its engines, and what it takes besides: a solver of problems."""
 
     strategy: str
     policy: Policy
     prm: PRM | None
     n: int
     seed: int
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     async def start(self) -> None:
         """Start the engines."""
@@ -156,11 +162,12 @@ class Search:
     async def solve(self, problem: Problem) -> SearchResult:
         """Search one problem, with a seed of its own."""
         search = STRATEGIES[self.strategy].search
-        return await search(problem, self.policy, self.prm, n=self.n, seed=problem_seed(self.seed, problem.id))
+        seed = problem_seed(self.seed, problem.id)
+        return await search(problem, self.policy, self.prm, n=self.n, seed=seed, **self.options)
 
 
-def check_budget(strategy: str, n: int) -> None:
-    """Make sure that there is such a strategy and that it can spend `n` generations.
+def check_budget(strategy: str, n: int, beam_width: int) -> None:
+    """Make sure that there is such a strategy and that it can spend `n` generations, by `beam_width` if it searches.
 
     Raises:
         UserError: there is not, or it cannot.
@@ -171,6 +178,8 @@ def check_budget(strategy: str, n: int) -> None:
         raise UserError(f"n must be at least 1, and {n} is not: it is the number of generations for each problem")
     if strategy == "greedy" and n != 1:
         raise UserError(f"greedy decoding gives one completion: n must be 1, and {n} is not")
+    if "beam_width" in STRATEGIES[strategy].options and n % beam_width:
+        raise UserError(f"{strategy} keeps n / beam_width beams: n must be a multiple of {beam_width}, and {n} is not")
 
 
 def problem_seed(seed: int, problem_id: str) -> int:
@@ -179,20 +188,30 @@ def problem_seed(seed: int, problem_id: str) -> int:
 
 
 def run_name(profile: Profile, strategy: str, *, n: int, seed: int) -> str:
-    """What a run's file is called, such as "1b-best_of_n-n64-seed0"."""
-    return f"{Path(profile.policy).name}-{strategy}-n{n}-seed{seed}"
+    """What a run's file is called: "1b-dvts-n64-seed0", and the search's options where the profile has others.
+
+    For example "1b-dvts-n64-seed0-beam_width_8".
+    """
+    usual = PROFILES.get(profile.name, profile)
+    options = STRATEGIES[strategy].options_of(profile)
+    changed = [f"-{name}_{value}" for name, value in options.items() if value != getattr(usual, name)]
+    return f"{Path(profile.policy).name}-{strategy}-n{n}-seed{seed}{''.join(changed)}"
 
 
 def describe(profile: Profile, strategy: str, problems: Sequence[Problem], *, n: int, seed: int) -> Header:
     """A run's header: everything that its results depend on."""
+    settings = profile.settings()
     header = {
         "strategy": strategy,
         "n": n,
         "seed": seed,
         "policy": store.describe_model(profile.policy_model),
         "dataset": store.describe_dataset(profile.dataset, problems),
-        "settings": profile.settings(),
+        "settings": settings,
     }
     if STRATEGIES[strategy].needs_prm:
         header["prm"] = store.describe_model(profile.prm_model)
+    options = STRATEGIES[strategy].options_of(profile)
+    if options:
+        header["search"] = {name: value for name, value in options.items() if name not in settings}
     return header

@@ -32,7 +32,7 @@ def _bench(arguments: argparse.Namespace) -> None:
     from tts_study.runs import check_budget
 
     profile = profile_of(arguments)
-    check_budget("best_of_n", arguments.n)
+    check_budget("best_of_n", arguments.n, profile.beam_width)
     problems = load_problems(profile, arguments.problems)
     both = policy_settings(profile), prm_settings(profile)
     print(asyncio.run(run_bench(*both, problems, n=arguments.n, seed=arguments.seed)))

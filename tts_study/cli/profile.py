@@ -24,6 +24,9 @@ OPTIONS = {
     "temperature": "of sampling",
     "top_p": "share of probability that is sampled from",
     "max_tokens": "longest completion",
+    "beam_width": "of a search: expansions of each beam that is kept; n / beam_width beams are kept",
+    "max_steps": "of a search: longest solution in steps",
+    "lookahead": "of a search: steps to look ahead before a candidate is valued",
     "aggregation": "from step scores to a score: last, min or prod",
 }
 SHORT = {"dataset_levels": "levels", "dataset_subjects": "subjects", "dataset_ids": "ids"}

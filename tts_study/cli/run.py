@@ -21,7 +21,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Add `run`."""
     run = commands.add_parser("run", help="run one strategy over problems, or go on with such a run")
     add_profile(run)
-    run.add_argument("--strategy", required=True, help="greedy, majority, best_of_n or weighted_best_of_n")
+    what = "greedy, majority, best_of_n, weighted_best_of_n, beam_search or dvts"
+    run.add_argument("--strategy", required=True, help=what)
     run.add_argument("--n", type=int, default=1, help="generations to spend on each problem")
     run.add_argument("--problems", type=int, help="the data set's first so many problems; all if not given")
     run.add_argument("--seed", type=natural, default=0, help="of every random draw")
@@ -37,7 +38,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from tts_study.shards import WHOLE, parse_shard
 
     profile = profile_of(arguments)
-    check_budget(arguments.strategy, arguments.n)
+    check_budget(arguments.strategy, arguments.n, profile.beam_width)
     problems = load_problems(profile, arguments.problems)
     shard = parse_shard(arguments.shard) if arguments.shard else WHOLE
     path = arguments.out / shard.file_name()

@@ -1,0 +1,81 @@
+"""Beam search guided by a process reward model.
+
+    1. sample n first steps of the problem
+    2. drop those that read alike, and score the last step of the others
+    3. keep the best n/M of them, together with the finished solutions that were kept before
+    4. stop if all that is kept is finished, or after max_steps steps
+    5. sample M next steps of each kept beam; go to 2
+    6. return the n best finished solutions
+
+Source: Snell et al. 2024 (arXiv 2408.03314), section 5.1 and appendix E, with n and M for their N and M; blog "Scaling
+test-time compute with open models", section "Beam search with process reward models". What they leave open:
+
+- A finished beam keeps its place among the n/M as long as no more than n/M candidates are valued higher, and costs
+  nothing more: fewer and fewer steps are sampled as the search closes in. No round samples more than n.
+- Where fewer than n/M beams are left to keep, because many read alike, they share the n samples.
+- Every finished solution that was sampled counts in the end, whether it was kept or not, and as often as it was drawn.
+  Where they are fewer than n, unfinished ones fill up, the longest and then the best first: there are always enough,
+  since no round leaves fewer leaves than the one before. They are marked, and have no vote unless they hold an answer.
+"""
+
+from tts_study.aggregation import Aggregation
+from tts_study.engines.interface import PRM, Policy
+from tts_study.records import Problem, SearchResult
+from tts_study.strategies.growth import Beam, Growth
+
+
+async def beam_search(
+    problem: Problem,
+    policy: Policy,
+    prm: PRM,
+    *,
+    n: int,
+    seed: int,
+    beam_width: int,
+    max_steps: int,
+    max_tokens: int,
+    lookahead: int,
+    aggregation: Aggregation,
+) -> SearchResult:
+    """Search with `n` samples a step.
+
+    Args:
+        problem: what to solve.
+        policy: proposes steps.
+        prm: scores them.
+        n: candidates of each step, and completions in the end; a multiple of `beam_width`.
+        seed: of every random draw.
+        beam_width: M, the expansions of each kept beam; n / M beams are kept.
+        max_steps: longest solution in steps.
+        max_tokens: longest solution in tokens.
+        lookahead: steps to look ahead before a candidate is valued.
+        aggregation: from the scores of a beam's steps to its value.
+    """
+    growth = Growth(problem, policy, prm, aggregation=aggregation, max_tokens=max_tokens, lookahead=lookahead)
+    n_beams = n // beam_width
+    kept_finished: list[Beam] = []
+    requests = [(growth.root, n, seed)]  # 1. n first steps
+    for step in range(1, max_steps + 1):
+        sampled = await growth.sample(requests)
+        # 2. those of all beams together: what reads alike is alike, whatever beam it comes from
+        (candidates,) = await growth.value([[beam for of_one in sampled for beam in of_one]])
+        # 3. keep the best; the sort is stable, so the earlier of equals
+        rivals = [*kept_finished, *(beam for beam in candidates if beam.state != "cut")]
+        kept = sorted(rivals, key=lambda beam: -beam.value)[:n_beams]
+        kept_finished = [beam for beam in kept if beam.state == "finished"]
+        growing = [beam for beam in kept if beam.state == "alive"]
+        growth.settle(growing, "kept" if step < max_steps else "cut")
+        # 4. stop
+        if not growing:
+            break
+        # 5. M next steps of each, and more where places are left
+        widths = _shares(beam_width * (n_beams - len(kept_finished)), len(growing))
+        requests = [(beam, width, seed) for beam, width in zip(growing, widths, strict=True)]
+    # 6. all of the run belongs together: a smaller n would have kept other beams
+    return growth.result(growth.best_leaves(n), subtree=n)
+
+
+def _shares(total: int, parts: int) -> list[int]:
+    """Cut a total into whole parts as equal as can be, the larger ones first."""
+    share, left = divmod(total, parts)
+    return [share + (part < left) for part in range(parts)]

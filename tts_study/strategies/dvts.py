@@ -1,0 +1,84 @@
+"""Diverse verifier tree search (DVTS): many small greedy searches instead of one large beam search.
+
+    1. split the n completions among n/M subtrees that know nothing of each other
+    2. in each, sample M next steps of its solution so far (at first, of the problem)
+    3. drop those that read alike, and score the last step of the others
+    4. go on with the best one; go to 2, unless it is finished, or after max_steps steps
+    5. return the M siblings of each subtree's last expansion
+
+Source: blog "Scaling test-time compute with open models", section "DVTS: boosting performance with diversity", and
+search-and-learn's `diverse_verifier_tree_search.py`. What they leave open: a solution that a limit of tokens has cut
+is not gone on with, even if it is the best, and ends its subtree if it is alone.
+
+A subtree's randomness is its own and does not depend on n, so that the first subtrees of a large run are those of a
+small one, and a run may be subsampled by whole subtrees.
+"""
+
+import random
+from dataclasses import dataclass
+
+from tts_study.aggregation import Aggregation
+from tts_study.engines.interface import PRM, Policy
+from tts_study.records import Problem, SearchResult
+from tts_study.strategies.growth import Beam, Growth
+
+
+@dataclass
+class Subtree:
+    """One of the greedy searches.
+
+    Attributes:
+        best: the solution so far.
+        seed: of its draws.
+        siblings: what was drawn at the last expansion.
+    """
+
+    best: Beam
+    seed: int
+    siblings: list[Beam]
+
+
+async def dvts(
+    problem: Problem,
+    policy: Policy,
+    prm: PRM,
+    *,
+    n: int,
+    seed: int,
+    beam_width: int,
+    max_steps: int,
+    max_tokens: int,
+    lookahead: int,
+    aggregation: Aggregation,
+) -> SearchResult:
+    """Search with `n // beam_width` subtrees; arguments as those of `beam_search`.
+
+    Returns:
+        The `n` completions, those of a subtree beside each other and in the order drawn.
+    """
+    growth = Growth(problem, policy, prm, aggregation=aggregation, max_tokens=max_tokens, lookahead=lookahead)
+    # 1. the subtrees
+    subtrees = [Subtree(growth.root, subtree_seed(seed, i), []) for i in range(n // beam_width)]
+    growing = subtrees
+    for step in range(1, max_steps + 1):
+        # 2. sample
+        sampled = await growth.sample([(subtree.best, beam_width, subtree.seed) for subtree in growing])
+        # 3. drop and score: each subtree for itself, though what several ask is scored once
+        families = await growth.value(sampled)
+        # 4. go on with the best; the first of equals
+        for subtree, siblings, candidates in zip(growing, sampled, families, strict=True):
+            subtree.siblings = siblings
+            uncut = [beam for beam in candidates if beam.state != "cut"]
+            subtree.best = max(uncut or candidates, key=lambda beam: beam.value)
+        growing = [subtree for subtree in growing if subtree.best.state == "alive"]
+        growth.settle([subtree.best for subtree in growing], "kept" if step < max_steps else "cut")
+        if not growing:
+            break
+    # 5. the last siblings of each
+    leaves = [beam.node for subtree in subtrees for beam in subtree.siblings if beam.node is not None]
+    return growth.result(leaves, subtree=beam_width)
+
+
+def subtree_seed(seed: int, subtree: int) -> int:
+    """A subtree's own seed, of 63 bits."""
+    return random.Random(f"{seed} {subtree}").getrandbits(63)
