@@ -119,6 +119,18 @@ def split(text):
     return [part.strip() for part in text.split("\n\n") if part.strip()]
 
 
+def test_subtrees_are_drawn_whole(tmp_path):
+    four = {"completions": ["\\boxed{2}"] * 4, "scores": [[0.5]] * 4}
+    config = "math--T-0.8--n-4--m-2--iters-40--look-0--seed-0"
+    for name, subtree in ((f"dvts-{config}", 2), ("dvts", 4), (f"beam-{config}", 4), ("sampled-m-2-", 1)):
+        run = load_published(str(written(tmp_path, ROW | four, OTHER | four, name=f"{name}.jsonl")))
+        assert run.results[0].subtree == subtree
+        table = replayed.accuracies({"x": run}, replayed.grade_all({"x": run}), aggregation="last")
+        assert sorted(set(table["n"])) == [n for n in (1, 2, 4) if n % subtree == 0]
+        write(published_rows(run), tmp_path / f"{name}.parquet")
+        assert load_published(str(tmp_path / f"{name}.parquet")).results[0].subtree == subtree
+
+
 def test_exported_columns_are_the_blogs_and_a_little_more():
     row = published_rows(a_run())[0]
     assert {"problem", "answer", "unique_id", "level", "subject", "solution", "completions", "scores"} <= row.keys()
@@ -180,6 +192,8 @@ def test_the_strategy_is_what_a_row_says_or_else_the_name(tmp_path, name, row, s
         ([ROW | {"scores": [[0.5], []]}], "line 1: some completions have step scores and some have none"),
         ([ROW, OTHER | {"scores": [[], []]}], "line 2: some completions have step scores and some have none"),
         ([ROW, OTHER | {"completions": ["x"], "scores": [[0.5]]}], "line 2 has 1 completions and the first row 2"),
+        ([ROW | {"subtree": 3}], "line 1: 2 completions cannot stand in subtrees of 3"),
+        ([ROW | {"subtree": "2"}], "line 1: 2 completions cannot stand in subtrees of '2'"),
         ([ROW, ROW], "line 2: the id 'a' is already that of"),
     ],
 )

@@ -29,7 +29,7 @@ def published_rows(run: Run, aggregation: Aggregation = "last") -> Rows:
     """
     scored, strategy = is_scored(run), str(run.header["strategy"])
     return [
-        _row(problem, result.completions, strategy, aggregation if scored else None)
+        _row(problem, result.completions, strategy, aggregation if scored else None) | {"subtree": result.subtree}
         for problem, result in zip(run.problems, run.results, strict=True)
     ]
 
@@ -105,6 +105,7 @@ def as_dataset(rows: Rows) -> "Dataset":
     text, number, whole = Value("string"), Value("float64"), Value("int64")
     kinds = {name: text for name in ("unique_id", "problem", "answer", "subject", "solution", "strategy", "pred")} | {
         "level": whole,
+        "subtree": whole,
         "completions": List(text),
         "scores": List(List(number)),
         "completion_tokens": List(whole),

@@ -10,9 +10,10 @@ A completion is one text, and each has its own list of step scores. Their PRM sc
 an empty last step included, so there may be more scores than we see steps: scores are taken as they are, which gives
 the blog's own choice, and `unmatched` counts such completions. What the columns do not say is whether a completion
 ended by itself (all count as finished) and, for DVTS, its tokens. Our own exports (`tts_study.export`)
-say both, in `finished` and `completion_tokens`, and the `strategy`.
+say both, in `finished` and `completion_tokens`, and the `strategy` and the size of its `subtree`s.
 """
 
+import re
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
@@ -59,7 +60,8 @@ def load_published(
         problems.append(problem)
         # what a search generated beyond its completions is not said
         cost = Cost(generated=sum(completion.tokens for completion in completions))
-        results.append(SearchResult(problem.id, completions, cost))
+        subtree = _subtree(place, row, strategy, f"{dataset} {config}", len(completions))
+        results.append(SearchResult(problem.id, completions, cost, subtree=subtree))
     if not results:
         raise UserError(f"{dataset}: there are no completions in it")
     header = {"dataset": {"name": dataset, "config": config}, "strategy": strategy, "n": len(results[0].completions)}
@@ -87,6 +89,17 @@ def _completions(place: str, row: Mapping[str, Any]) -> tuple[Completion, ...]:
         Completion(split_steps(text), _count(count), ended is not False, tuple(map(float, each)))
         for text, each, count, ended in zip(texts, scores, tokens, finished, strict=True)
     )
+
+
+def _subtree(place: str, row: Mapping[str, Any], strategy: str, name: str, n: int) -> int:
+    """How many completions depend on each other: all of a beam search, M of DVTS ("--m-4--" in the blog's names)."""
+    stated = row.get("subtree")
+    if stated is None:
+        width = re.search(r"-m-(\d{1,4})-", name) if strategy == "dvts" else None
+        stated = int(width[1]) if width else n if strategy in SEARCHES.values() else 1
+    if not isinstance(stated, int) or stated < 1 or n % stated:
+        raise UserError(f"{place}: {n} completions cannot stand in subtrees of {stated!r:.40}: it must divide them")
+    return stated
 
 
 def _of_each(values: Any, n: int) -> list[Any]:

@@ -1,7 +1,7 @@
 """The tables of notebooks 01 and 02 for published completions, several data sets beside each other if need be.
 
-Completions that were sampled independently (Best-of-N) give every n up to N. Those of a search depend on each other,
-so a data set of beam search or DVTS gives one point, and the blog has one data set for each n: together they make a
+Completions that were sampled independently (Best-of-N) give every n up to N, DVTS every number of whole subtrees. Those
+of a beam search depend on each other: a data set gives one point, and the blog has one for each n; together they make a
 curve.
 """
 
@@ -36,9 +36,7 @@ def accuracies(
     """
     return _of_each(
         runs,
-        lambda name, run: tables.accuracy_curve(
-            graded[name], methods_of(run), _ns(run), aggregation=aggregation, seed=seed
-        ),
+        lambda name, run: tables.accuracy_curve(graded[name], methods_of(run), aggregation=aggregation, seed=seed),
     )
 
 
@@ -48,7 +46,8 @@ def accuracies_by_level(
     """As `accuracies` at n = 1, 8 and N for the problems of each level: one more column, level."""
 
     def of_one(name: str, run: Run) -> pd.DataFrame:
-        ns = [n for n in _ns(run) if n in (1, 8, run.header["n"])]
+        N, subtree = run.header["n"], graded[name].subtree
+        ns = sorted({n for n in (1, 8, N) if n <= N and n % subtree == 0})
         return tables.accuracy_by_level(graded[name], methods_of(run), ns, aggregation=aggregation, seed=seed)
 
     return _of_each({name: run for name, run in runs.items() if states_levels(run)}, of_one)
@@ -62,16 +61,6 @@ def states_levels(run: Run) -> bool:
 def methods_of(run: Run) -> tuple[Method, ...]:
     """The methods that a run allows: without step scores, majority and pass."""
     return METHODS if is_scored(run) else ("majority", "pass")
-
-
-def is_search(run: Run) -> bool:
-    """Whether a run's completions depend on each other, so that a part of them is not what a smaller n would give."""
-    return run.header["strategy"] in SEARCHES.values()
-
-
-def _ns(run: Run) -> tuple[int, ...]:
-    N = run.header["n"]
-    return (N,) if is_search(run) else tables.powers_of_two(N)
 
 
 def _of_each(runs: Mapping[str, Run], table: Any) -> pd.DataFrame:
