@@ -102,12 +102,11 @@ async def run_profile(
     Raises:
         UserError: as `run_strategy`; or there is no such checkpoint.
     """
-    policy, prm = await ENGINES.of(profile, needs_prm=STRATEGIES[strategy].needs_prm)
+    search = await searcher(profile, strategy, n=n, seed=seed)
     header = describe(profile, strategy, problems, n=n, seed=seed) | shard.describe(problems)
-    concurrency = max(8, 2 * profile.max_num_seqs // n)  # twice what fits: neither engine waits for the other
     return await run_strategy(
-        strategy, shard.of(problems), policy, prm, n=n, seed=seed, path=path, header=header, concurrency=concurrency,
-        options=STRATEGIES[strategy].options_of(profile),
+        strategy, shard.of(problems), search.policy, search.prm,
+        n=n, seed=seed, path=path, header=header, concurrency=at_once(profile, n), options=search.options,
     )  # fmt: skip
 
 
@@ -164,6 +163,21 @@ class Search:
         search = STRATEGIES[self.strategy].search
         seed = problem_seed(self.seed, problem.id)
         return await search(problem, self.policy, self.prm, n=self.n, seed=seed, **self.options)
+
+
+async def searcher(profile: Profile, strategy: str, *, n: int, seed: int) -> Search:
+    """A strategy on this process's engines of a profile; they start later.
+
+    Raises:
+        UserError: there is no such checkpoint.
+    """
+    policy, prm = await ENGINES.of(profile, needs_prm=STRATEGIES[strategy].needs_prm)
+    return Search(strategy, policy, prm, n, seed, STRATEGIES[strategy].options_of(profile))
+
+
+def at_once(profile: Profile, n: int) -> int:
+    """How many problems to search at once: twice what fits a batch, so that neither engine waits for the other."""
+    return max(8, 2 * profile.max_num_seqs // n)
 
 
 def check_budget(strategy: str, n: int, beam_width: int) -> None:

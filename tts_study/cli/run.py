@@ -28,6 +28,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     run.add_argument("--seed", type=natural, default=0, help="of every random draw")
     run.add_argument("--out", type=Path, required=True, help="folder of the run; one that was interrupted goes on")
     run.add_argument("--shard", metavar="I/K", help="every K-th problem from the I-th on; `merge` joins shards")
+    run.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help="on a Ray cluster: at an address, or here")
+    run.add_argument("--workers", type=int, help="pairs of engines on it; as many as its GPUs carry if not given")
     run.set_defaults(command=_run)
 
 
@@ -43,11 +45,16 @@ def _run(arguments: argparse.Namespace) -> None:
     shard = parse_shard(arguments.shard) if arguments.shard else WHOLE
     path = arguments.out / shard.file_name()
 
+    asked = {"n": arguments.n, "seed": arguments.seed, "path": path, "shard": shard}
+
     async def search() -> "Run":
         try:
-            return await run_profile(
-                profile, arguments.strategy, problems, n=arguments.n, seed=arguments.seed, path=path, shard=shard
-            )
+            if arguments.ray is None:
+                return await run_profile(profile, arguments.strategy, problems, **asked)
+            from tts_study.cluster import run_on_ray
+
+            cluster = {"address": arguments.ray or None, "workers": arguments.workers}
+            return await run_on_ray(profile, arguments.strategy, problems, **asked, **cluster)
         finally:
             await ENGINES.close()
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from tts_study.errors import UserError
+from tts_study.errors import EngineLost, UserError
 
 if TYPE_CHECKING:
     from vllm import PoolingParams, PoolingRequestOutput, RequestOutput, SamplingParams
@@ -217,7 +217,7 @@ class VllmEngine:
                 last = output
             return last
         except EngineDeadError as error:
-            raise UserError(
+            raise EngineLost(
                 f"The engine of {self.settings.model!r} died, most often for want of memory: see vLLM's last lines, "
                 "lower max_num_seqs or the memory shares, and run again."
             ) from error
