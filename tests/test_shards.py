@@ -168,3 +168,9 @@ def test_the_commands_make_shards_and_merge_them(monkeypatch, capsys, tmp_path):
     profile = load_profile("micro", dataset=str(data), policy=str(tmp_path))
     header = runs.describe(profile, "majority", PROBLEMS, n=1, seed=0)
     assert runs.replay(tmp_path / "out" / "run.jsonl", PROBLEMS, header).problems == PROBLEMS
+
+
+def test_a_merged_run_took_as_long_a_problem_as_its_shards_did_on_average(shards, tmp_path):
+    taken = [store.load(path).seconds for path in shards]
+    merged = merge(shards, tmp_path / "out.jsonl")
+    assert merged.seconds == pytest.approx((3 * taken[0] + 2 * taken[1] + 2 * taken[2]) / 7, abs=1e-4)

@@ -22,6 +22,7 @@ from tts_study.errors import UserError
 from tts_study.records import Problem, SearchResult
 from tts_study.store import Header, Run
 
+Solved = tuple[Problem, SearchResult, float | None]  # with its shard's seconds a problem
 TOLD = 10  # of what is missing, before it is only counted
 
 
@@ -88,12 +89,12 @@ def merge(shards: Sequence[Path], out: Path) -> Run:
     header = whole[placed[0]]
     for path in placed:
         store.check_header(path, whole[path], header)
-    run = Run(header | {"versions": _versions(list(whole.values()))}, *_in_order(placed, runs))
-    if store.describe_dataset("", run.problems)["sha256"] != header["dataset"]["sha256"]:
+    solved = _in_order(placed, runs)
+    if store.describe_dataset("", [each[0] for each in solved])["sha256"] != header["dataset"]["sha256"]:
         raise UserError("the shards' problems are not those of the data set that their headers name: run them anew")
-    _write(out, run)
+    _write(out, header | {"versions": _versions(list(whole.values()))}, solved)
     memo.merge([memo.beside(path) for path in shards], memo.beside(out))
-    return run
+    return store.load(out)
 
 
 def _placed(runs: Mapping[Path, Run]) -> list[Path]:
@@ -125,18 +126,16 @@ def _shard(path: Path, header: Header) -> Shard:
     return shard
 
 
-def _in_order(
-    placed: Sequence[Path], runs: Mapping[Path, Run]
-) -> tuple[tuple[Problem, ...], tuple[SearchResult, ...]]:
-    """Problems and results of all shards in the data set's order."""
-    found: dict[str, tuple[Problem, SearchResult]] = {}
+def _in_order(placed: Sequence[Path], runs: Mapping[Path, Run]) -> list[Solved]:
+    """What all shards hold, in the data set's order."""
+    found: dict[str, Solved] = {}
     for path in placed:
         run = runs[path]
         mine = set(run.header["shard"]["ids"])
         for problem, result in zip(run.problems, run.results, strict=True):
             if problem.id in found or problem.id not in mine:
                 raise UserError(f"{path} holds problem {problem.id}, which is another shard's: run the shard anew")
-            found[problem.id] = problem, result
+            found[problem.id] = problem, result, run.seconds
     rounds = zip_longest(*(runs[path].header["shard"]["ids"] for path in placed))
     order = [name for each in rounds for name in each if name is not None]
     missing = [name for name in order if name not in found]
@@ -146,8 +145,7 @@ def _in_order(
             f"{len(missing)} of {len(order)} problems are missing: {_listed(missing)}; "
             f"finish {_listed(behind)} with the command that began it"
         )
-    problems, results = zip(*(found[name] for name in order), strict=True)
-    return problems, results
+    return [found[name] for name in order]
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -167,13 +165,13 @@ def _versions(headers: Sequence[Header]) -> Header:
     return {name: ", ".join(sorted({each[name] for each in every if name in each})) for name in packages}
 
 
-def _write(out: Path, run: Run) -> None:
+def _write(out: Path, header: Header, solved: Sequence[Solved]) -> None:
     """Write the whole run, or nothing."""
     part = out.with_name(f"{out.name}.part")
     part.unlink(missing_ok=True)
-    with store.writing(part, run.header) as writer:
-        for problem, result in zip(run.problems, run.results, strict=True):
-            writer.append(problem, result)
+    with store.writing(part, header) as writer:
+        for problem, result, seconds in solved:
+            writer.append(problem, result, seconds)
     if out.suffix == ".gz":
         part.write_bytes(gzip.compress(part.read_bytes(), mtime=0))
     os.replace(part, out)
