@@ -64,13 +64,26 @@ class Maker:
 @pytest.fixture(scope="module")
 def nodes():
     """A cluster of two nodes on this machine, with room for a worker each."""
-    several = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    several = two_nodes()
     try:
-        several.add_node(num_cpus=1)
         with connected(several.address):
             yield several
     finally:
         several.shutdown()
+
+
+def two_nodes(tries=4):
+    """Ray gives a node 30 seconds to start, which a busy machine does not always keep to."""
+    several = Cluster()
+    try:
+        several.add_node(num_cpus=1, include_dashboard=False)
+        several.add_node(num_cpus=1)
+    except Exception:
+        several.shutdown()
+        if tries == 1:
+            raise
+        return two_nodes(tries - 1)
+    return several
 
 
 async def search(path, make, problems=PROBLEMS, workers=2, each=2):
