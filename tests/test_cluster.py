@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from contextlib import nullcontext
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tts_study import cli, cluster, store
+from tts_study import bench_ray, cli, cluster, store
 from tts_study.cluster import ATTEMPTS, Workers, connected, room
 from tts_study.collect import collect
 from tts_study.engines.scripted import ScriptedPolicy, ScriptedPRM
@@ -185,6 +186,19 @@ def test_without_ray_the_command_says_what_to_install(capsys, tmp_path, monkeypa
     monkeypatch.setitem(sys.modules, "ray", None)
     assert cli.main(["run", "--strategy", "greedy", "--out", str(tmp_path), "--ray"]) == 2
     assert "a run on many machines needs Ray: pip install" in capsys.readouterr().err
+
+
+async def test_the_bench_tells_what_ray_costs_a_problem(nodes, monkeypatch):
+    monkeypatch.setattr(bench_ray, "connected", lambda address: nullcontext())
+    told = await bench_ray.bench_bookkeeping(PROBLEMS, n=4)
+    ms = r"(-?[\d.]+) ms"
+    numbers = re.fullmatch(
+        rf"bookkeeping  30 problems, n=4: {ms} a problem in one process, {ms} over Ray, {ms} more", told
+    )
+    assert numbers, told
+    here, over_ray, more = map(float, numbers.groups())
+    assert here > 0 and over_ray > 0
+    assert more == pytest.approx(over_ray - here, abs=0.11)
 
 
 async def test_a_node_killed_in_the_middle_costs_nothing_but_its_problems_in_hand(nodes, make, tmp_path):

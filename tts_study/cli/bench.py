@@ -1,4 +1,4 @@
-"""`tts-study bench`: the engines next to plain vLLM, or answers next to math-verify."""
+"""`tts-study bench`: the engines next to plain vLLM, answers next to math-verify, or workers next to one process."""
 
 import argparse
 import asyncio
@@ -10,14 +10,16 @@ from tts_study.cli.profile import add_profile, profile_of
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `bench`."""
-    bench = commands.add_parser("bench", help="compare the engines' speed with plain vLLM's, or try out answers")
-    bench.add_argument("what", nargs="?", choices=("engines", "answers"), default="engines", help="engines by default")
+    bench = commands.add_parser("bench", help="time the engines beside plain vLLM, or Ray; or try out answers")
+    whats = ("engines", "answers", "ray")
+    bench.add_argument("what", nargs="?", choices=whats, default="engines", help="engines by default")
     add_profile(bench)
     bench.add_argument("--n", type=positive, default=64, help="completions of each problem")
     bench.add_argument("--problems", type=positive, default=100, help="the data set's first so many problems")
     bench.add_argument("--seed", type=natural, default=0, help="of the samples")
     bench.add_argument("--answers", type=Path, help='of answers: JSONL with gold "answer"s; the micro test set if not')
     bench.add_argument("--fuzz", type=positive, default=2000, help="of answers: how many mutated ones to read")
+    bench.add_argument("--workers", type=positive, help="of ray: how many to compare with one, with real engines")
     bench.set_defaults(command=_bench)
 
 
@@ -34,5 +36,13 @@ def _bench(arguments: argparse.Namespace) -> None:
     profile = profile_of(arguments)
     check_budget("best_of_n", arguments.n, profile.beam_width)
     problems = load_problems(profile, arguments.problems)
+    if arguments.what == "ray":
+        from tts_study.bench_ray import bench_bookkeeping, bench_workers
+
+        print(asyncio.run(bench_bookkeeping(problems, n=arguments.n)))
+        if arguments.workers:
+            asked = {"n": arguments.n, "seed": arguments.seed, "workers": arguments.workers}
+            print(asyncio.run(bench_workers(profile, problems, **asked)))
+        return
     both = policy_settings(profile), prm_settings(profile)
     print(asyncio.run(run_bench(*both, problems, n=arguments.n, seed=arguments.seed)))
