@@ -4,19 +4,13 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import family_tokenizers
 import pytest
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from tts_study.micro.models import CONTEXT, ModelSpec, build_model
 from tts_study.micro.tokenizer import END, build_tokenizer
-
-LLAMA3_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-LLAMA3_SPECIAL = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 
 
 @pytest.fixture(scope="session")
@@ -27,25 +21,7 @@ def micro_tokenizer() -> PreTrainedTokenizerFast:
 @pytest.fixture(scope="session")
 def llama_tokenizer() -> PreTrainedTokenizerFast:
     """A small byte-level BPE that splits, merges and adds a BOS as Llama 3's does."""
-    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(LLAMA3_SPLIT), behavior="isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])  # fmt: skip
-    tokenizer.decoder = decoders.ByteLevel()
-    text = (
-        "## Step 1: [Add them]\n2 + 3 = 5.\n\n## Step 2: $x$\n\n\nuser assistant system (so)\n\n$\\boxed{5}$.\n\n" * 20
-    )
-    trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-    tokenizer.train_from_iterator([text], trainer)
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in LLAMA3_SPECIAL])
-    bos = LLAMA3_SPECIAL[0]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=bos, eos_token="<|eot_id|>", clean_up_tokenization_spaces=False
-    )
+    return family_tokenizers.llama3(real=False)
 
 
 @pytest.fixture(scope="session")

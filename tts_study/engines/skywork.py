@@ -10,7 +10,7 @@ from vllm.config import VllmConfig
 from vllm.model_executor.models.adapters import as_seq_cls_model
 from vllm.model_executor.models.qwen2 import Qwen2ForCausalLM
 
-_Classifier: type = as_seq_cls_model(Qwen2ForCausalLM)
+_Classifier: type = as_seq_cls_model(Qwen2ForCausalLM)  # type: ignore[type-abstract]
 
 
 class Qwen2ForPrmModel(_Classifier):
