@@ -22,10 +22,18 @@ def test_llama_is_the_setting_of_search_and_learn():
     assert "strftime" not in llama.chat_template
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("name", ["micro", "llama"])
 def test_a_profile_has_the_four_policies_of_the_ladder(name):
     assert list(PROFILES[name].policies) == ["1b", "3b", "8b", "70b"]
     assert PROFILES[name].policy == "1b"
+
+
+def test_qwens_ladders_have_qwens_prm_and_its_way_to_score_a_solution():
+    for name, largest in (("qwen2.5", "Qwen/Qwen2.5-72B-Instruct"), ("qwen2.5-math", "Qwen/Qwen2.5-Math-72B-Instruct")):
+        profile = load_profile(name, policy="72b")
+        assert profile.policy_model == largest
+        assert (profile.prm_model, profile.aggregation) == ("Qwen/Qwen2.5-Math-PRM-7B", "prod")
+        assert profile.chat_template is None
 
 
 def test_a_short_name_a_folder_and_a_hub_name_are_all_policies(tmp_path):
@@ -55,7 +63,7 @@ def test_overrides_add_up_and_none_overrides_nothing():
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (dict(profile="macro"), "unknown profile 'macro': choose one of micro, llama"),
+        (dict(profile="macro"), "unknown profile 'macro': choose one of micro, llama, qwen2.5"),
         (dict(temprature=1), "has no setting 'temprature': choose one of"),
         (dict(name="x"), "has no setting 'name'"),
         (dict(policy="4b"), "unknown policy '4b': choose one of 1b, 3b, 8b, 70b"),

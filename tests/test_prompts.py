@@ -116,6 +116,12 @@ def test_the_templates_of_both_families_carry_the_format(family):
     check_rlhflow(*family)
 
 
+def test_an_empty_template_is_the_tokenizers_own(micro_tokenizer):
+    own = policy_tokens(micro_tokenizer, PROBLEM)
+    assert policy_tokens(micro_tokenizer, PROBLEM, chat_template="") == own
+    assert policy_tokens(micro_tokenizer, PROBLEM, chat_template=LLAMA3_TEMPLATE) != own
+
+
 def test_a_tokenizer_without_a_template_is_refused(llama_tokenizer):
     with pytest.raises(UserError, match="no chat template"):
         policy_tokens(llama_tokenizer, PROBLEM)

@@ -2,6 +2,7 @@
 
 `micro` runs anywhere: tiny models trained for this study, on the micro world's problems. `llama` is the setting of the
 blog "Scaling test-time compute with open models", taken from its repository search-and-learn (`src/sal/config.py`).
+`qwen2.5` and `qwen2.5-math` are the same study with Qwen's ladders and PRM. docs/models.md says what each needs.
 Every field can be overridden: `load_profile("micro", temperature=0.7, policy="3b")`.
 """
 
@@ -17,7 +18,7 @@ from tts_study.aggregation import AGGREGATIONS
 from tts_study.errors import UserError
 from tts_study.known import DATASETS
 from tts_study.prm_formats import AUTO, FORMATS
-from tts_study.prompts import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT
+from tts_study.prompts import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT, QWEN_MATH_SYSTEM_PROMPT
 
 # fields that say how a machine is used, not what is computed: runs that differ in nothing else are the same run
 MACHINE = {"max_num_seqs", "block_size", "policy_memory", "prm_memory", "kv_cache_gib", "tensor_parallel_size"}
@@ -46,7 +47,7 @@ class Profile:
         dataset_ids: ask only the problems with these ids, separated by commas.
         problem_column: where a problem's text is; likewise the other five columns, of which only the answer's must be.
         system_prompt: the policy's system turn; "" leaves it out.
-        chat_template: a Jinja template in place of the policy's own.
+        chat_template: a Jinja template in place of the policy's own; "" takes the policy's own again.
         prm_chat_template: the same for the PRM.
         temperature: of sampling.
         top_p: share of probability that is sampled from.
@@ -122,6 +123,14 @@ class Profile:
         return {n: getattr(self, n) for n in computed if not n.startswith("dataset") and not n.endswith("_column")}
 
 
+# what both Qwen profiles share; temperature and data are llama's, so that the ladders compare
+QWEN: Mapping[str, Any] = MappingProxyType({
+    "prm": "Qwen/Qwen2.5-Math-PRM-7B",
+    "dataset": "HuggingFaceH4/MATH-500",
+    "system_prompt": QWEN_MATH_SYSTEM_PROMPT,
+    "temperature": 0.8,
+    "aggregation": "prod",  # as its authors score a solution: Zhang et al. 2025 (2501.07301), section 2.2
+})  # fmt: skip
 PROFILES: Mapping[str, Profile] = MappingProxyType({
     "micro": Profile(
         name="micro",
@@ -148,6 +157,18 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({
         system_prompt=MATH_SYSTEM_PROMPT,
         chat_template=LLAMA3_TEMPLATE,
         temperature=0.8,
+    ),
+    "qwen2.5": Profile(
+        name="qwen2.5",
+        policies={size: f"Qwen/Qwen2.5-{size.upper()}-Instruct" for size in ("0.5b", "1.5b", "3b", "7b", "72b")},
+        policy="1.5b",
+        **QWEN,
+    ),
+    "qwen2.5-math": Profile(
+        name="qwen2.5-math",
+        policies={size: f"Qwen/Qwen2.5-Math-{size.upper()}-Instruct" for size in ("1.5b", "7b", "72b")},
+        policy="1.5b",
+        **QWEN,
     ),
 })  # fmt: skip
 

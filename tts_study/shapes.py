@@ -58,6 +58,24 @@ def _llama(layers: int, hidden: int, feed_forward: int, heads: int, *, tied: boo
     }  # fmt: skip
 
 
+def _qwen(
+    layers: int, hidden: int, feed_forward: int, heads: int, kv_heads: int, vocabulary: int = 152_064
+) -> Mapping[str, Any]:
+    return {
+        "model_type": "qwen2", "num_hidden_layers": layers, "hidden_size": hidden, "intermediate_size": feed_forward,
+        "num_attention_heads": heads, "num_key_value_heads": kv_heads, "vocab_size": vocabulary,
+        "tie_word_embeddings": vocabulary < 152_064, "dtype": "bfloat16",
+    }  # fmt: skip
+
+
+# Qwen Team 2024 (arXiv 2412.15115), table 1; the vocabulary of the small ones, which are tied, is not padded
+QWEN_SIZES: Mapping[str, Mapping[str, Any]] = MappingProxyType({
+    "0.5B": _qwen(24, 896, 4864, 14, 2, 151_936),
+    "1.5B": _qwen(28, 1536, 8960, 12, 2, 151_936),
+    "3B": _qwen(36, 2048, 11_008, 16, 2, 151_936),
+    "7B": _qwen(28, 3584, 18_944, 28, 4),
+    "72B": _qwen(80, 8192, 29_568, 64, 8),
+})  # fmt: skip
 # config.json of each model on the hub; Grattafiori et al. 2024 (arXiv 2407.21783), table 3, for 8B and 70B
 KNOWN: Mapping[str, Mapping[str, Any]] = MappingProxyType({
     "meta-llama/Llama-3.2-1B-Instruct": {**_llama(16, 2048, 8192, 32, tied=True), "head_dim": 64},
@@ -66,6 +84,9 @@ KNOWN: Mapping[str, Mapping[str, Any]] = MappingProxyType({
     "meta-llama/Llama-3.1-70B-Instruct": _llama(80, 8192, 28_672, 64),
     "RLHFlow/Llama3.1-8B-PRM-Deepseek-Data": _llama(32, 4096, 14_336, 32),
     "RLHFlow/Llama3.1-8B-PRM-Mistral-Data": _llama(32, 4096, 14_336, 32),
+    **{f"Qwen/Qwen2.5-{size}-Instruct": config for size, config in QWEN_SIZES.items()},
+    **{f"Qwen/Qwen2.5-Math-{size}-Instruct": QWEN_SIZES[size] for size in ("1.5B", "7B", "72B")},
+    **{f"Qwen/Qwen2.5-Math-PRM-{size}": QWEN_SIZES[size] for size in ("7B", "72B")},
 })  # fmt: skip
 
 

@@ -34,7 +34,7 @@ SHORT = {"dataset_levels": "levels", "dataset_subjects": "subjects", "dataset_id
 
 def add_profile(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--profile", default="micro", help="micro (the default) or llama")
+    parser.add_argument("--profile", default="micro", help="micro (the default), llama, qwen2.5 or qwen2.5-math")
     for name, what in OPTIONS.items():
         flag = SHORT.get(name, name).replace("_", "-")
         parser.add_argument(f"--{flag}", dest=name, metavar=flag.upper(), help=what)
