@@ -275,6 +275,7 @@ async def compare(family: Family, folder: Path) -> Comparison:
 def main() -> None:
     """Print the table."""
     transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
     print("| family | steps | scores spread over | largest deviation | of last steps | tokens computed, cached |")
     print("|---|---|---|---|---|---|")
     for family in FAMILIES:
