@@ -180,3 +180,53 @@ def test_drawing_leaves_no_figure_open_and_the_style_of_others_alone():
 def test_the_root_is_the_folder_of_the_project():
     assert (paths.root() / "tts_study" / "paths.py").is_file()
     assert paths.data() == paths.root() / "data"
+
+
+def options() -> pd.DataFrame:
+    """Two policies, one of which searches; prices that grow with n."""
+    rows = [("1b", method, n) for method in ("greedy", "best", "compute_optimal") for n in (1, 4, 16, 64)]
+    frame = pd.DataFrame(
+        [r for r in rows if r[1:] != ("greedy", 4)] + [("70b", "greedy", 1)], columns=["policy", "method", "n"]
+    )
+    frame = frame[(frame["method"] != "greedy") | (frame["n"] == 1)]
+    frame["accuracy"] = 0.2 + 0.06 * np.log2(frame["n"]) + 0.5 * (frame["policy"] == "70b")
+    frame["flops"] = 1e7 * frame["n"] * (1 + 50 * (frame["policy"] == "70b"))
+    return frame.assign(low=frame["accuracy"] - 0.05, high=frame["accuracy"] + 0.05, memory=frame["flops"], seconds=0.1)
+
+
+def test_small_against_large_labels_the_lines_and_keeps_its_labels_apart(tmp_path):
+    figure = plots.small_against_large(options(), "Small against large")
+    assert_no_overlap(figure)
+    assert_on_page(figure)
+    assert [t.get_text() for t in figure.axes[0].texts] == ["1b greedy  20.0", "70b greedy  70.0"]
+    assert pixels(figure, tmp_path).std() > 0.05
+
+
+@pytest.mark.parametrize("price", ["flops", "memory", "seconds"])
+def test_accuracy_against_a_price_shows_every_option_and_the_frontier(price, tmp_path):
+    table = options()
+    figure = plots.accuracy_against_price(table, price, "What should I run?", frontier=table.iloc[[0, -1]])
+    assert_no_overlap(figure)
+    assert_on_page(figure)
+    frontier, *curves = figure.axes[0].lines
+    assert sum(len(line.get_xdata()) for line in curves) == len(table)
+    assert frontier.get_ydata().tolist() == table["accuracy"].iloc[[0, -1]].tolist()
+    assert not any("$" in text.get_text() for text in texts(figure)), "ticks are not left as formulas"
+    assert pixels(figure, tmp_path).std() > 0.05
+
+
+@pytest.mark.parametrize("ns", [(1, 4), (1, 2, 4, 8, 16, 32, 64, 128, 256)])
+def test_the_chosen_map_names_each_cells_strategy_in_its_colour(ns, tmp_path):
+    names = ("majority", "best", "weighted", "beam_search", "dvts")
+    rows = [(level, n, names[(level + i + k) % 5], share)
+            for level in range(1, 6) for i, n in enumerate(ns) for k, share in enumerate((0.75, 0.25))]  # fmt: skip
+    figure = plots.chosen_map(pd.DataFrame(rows, columns=["level", "n", "method", "share"]))
+    assert_no_overlap(figure)
+    assert_on_page(figure)
+    axes = figure.axes[0]
+    assert len(axes.patches) == len(axes.texts) == 5 * len(ns)
+    assert axes.texts[0].get_text() == "Best-of-N\n75 %" and axes.texts[1].get_text() == "Weighted\nBest-of-N\n75 %"
+    first = np.array(axes.patches[0].get_facecolor()[:3])
+    distance = {name: np.abs(first - plots.COLORS[name]).sum() for name in names}
+    assert min(distance, key=distance.__getitem__) == "best"
+    assert pixels(figure, tmp_path).std() > 0.05

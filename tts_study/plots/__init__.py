@@ -2,6 +2,19 @@
 
 from tts_study.plots.curves import accuracy_against_n, accuracy_bars_by_level
 from tts_study.plots.look import COLORS, LABELS, WIDTH, save
+from tts_study.plots.optimal import chosen_map
+from tts_study.plots.rivals import accuracy_against_price, small_against_large
 from tts_study.plots.steps import step_heatmap
 
-__all__ = ["COLORS", "LABELS", "WIDTH", "accuracy_against_n", "accuracy_bars_by_level", "save", "step_heatmap"]
+__all__ = [
+    "COLORS",
+    "LABELS",
+    "WIDTH",
+    "accuracy_against_n",
+    "accuracy_against_price",
+    "accuracy_bars_by_level",
+    "chosen_map",
+    "save",
+    "small_against_large",
+    "step_heatmap",
+]

@@ -34,13 +34,13 @@ def accuracy_against_n(curve: pd.DataFrame, baselines: Mapping[str, float], titl
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=""))
         axes.set(xlabel="n (completions per problem, log scale)", ylabel="Accuracy (% of problems solved)")
         axes.set_title(title, loc="left")
-        _draw_baselines(axes, baselines)
+        draw_baselines(axes, baselines)
         sns.despine(figure)
         figure.legend(loc="outside lower center", ncols=min(4, curve["method"].nunique()))
         return finish(figure)
 
 
-def _draw_baselines(axes: Axes, baselines: Mapping[str, float]) -> None:
+def draw_baselines(axes: Axes, baselines: Mapping[str, float]) -> None:
     """Dashed lines, labelled right of the axes; close labels are nudged apart and joined to their line."""
     for value in baselines.values():
         axes.axhline(value, color="0.35", lw=1.2, ls=(0, (5, 3)), zorder=1)

@@ -23,11 +23,12 @@ LABELS = {
     "pass": "pass@n (oracle)",
     "beam_search": "Beam search",
     "dvts": "DVTS",
+    "greedy": "Greedy",
     "compute_optimal": "Compute-optimal",
     "compute_optimal_predicted": "Compute-optimal, predicted",
 }
-COLORS = dict(zip(LABELS, (sns.color_palette("colorblind")[i] for i in (0, 1, 2, 7, 3, 4, 9, 5)), strict=True))
-MARKERS = dict(zip(LABELS, "osD^vPX*", strict=True))
+COLORS = dict(zip(LABELS, (sns.color_palette("colorblind")[i] for i in (0, 1, 2, 7, 3, 4, 6, 9, 5)), strict=True))
+MARKERS = dict(zip(LABELS, "osD^vPhX*", strict=True))
 # red to green that the colour-blind tell apart: vermilion and bluish green of Okabe and Ito, light in between
 SCORE_COLORS = LinearSegmentedColormap.from_list("prm", ["#e06c3c", "#f7f4ee", "#2fa98a"])
 MONOSPACE = "DejaVu Sans Mono"  # comes with matplotlib, as does DejaVu Sans: the same figure everywhere

@@ -1,0 +1,97 @@
+"""Small policies that search against large ones: accuracy against n, and against what it costs."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator, PercentFormatter, StrMethodFormatter
+
+from tts_study.plots.curves import draw_baselines
+from tts_study.plots.look import LABELS, MARKERS, WIDTH, finish, style
+
+# what the tables call a price, and how the axis says it
+PRICE_LABELS = {
+    "flops_policy": "FLOPs per problem, policy only (log scale)",
+    "flops": "FLOPs per problem, policy and PRM (log scale)",
+    "weights": "Weights in memory (log scale)",
+    "memory": "Weights, and the KV cache of one problem (log scale)",
+    "seconds": "Seconds per problem (log scale)",
+}
+
+
+def small_against_large(options: pd.DataFrame, title: str, *, baseline: str = "greedy") -> Figure:
+    """Accuracy against n: the policies' curves with 95 % bands, and each policy's baseline as a dashed line.
+
+    Args:
+        options: columns policy, method, n, accuracy, low, high, as of `frontier.options`, smallest policy first.
+        title: of the figure.
+        baseline: the method that is a line.
+    """
+    colors = policy_colors(list(options["policy"].unique()))
+    curves, lines = options[options["method"] != baseline], options[options["method"] == baseline]
+    with style():
+        figure, axes = plt.subplots(figsize=(WIDTH, 5.4), layout="constrained")
+        for (policy, method), rows in curves.groupby(["policy", "method"], sort=False):
+            color = colors[policy]
+            axes.plot(rows["n"], rows["accuracy"], color=color, marker=MARKERS[method], lw=2)
+            axes.fill_between(rows["n"], rows["low"], rows["high"], color=color, alpha=0.15, lw=0)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set(major_locator=FixedLocator(sorted(curves["n"].unique())), minor_locator=NullLocator())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+        axes.set_xlabel("n (completions per problem, log scale)")
+        _finish_axes(axes, title)
+        named = lines["policy"] + f" {LABELS[baseline].lower()}"
+        draw_baselines(axes, dict(zip(named, lines["accuracy"], strict=True)))
+        return _with_legend(figure, curves, colors)
+
+
+def accuracy_against_price(options: pd.DataFrame, price: str, title: str, *, frontier: pd.DataFrame) -> Figure:
+    """Accuracy of every option against its price, each strategy's budgets joined, and the frontier above them.
+
+    Args:
+        options: columns policy, method, n, accuracy and the price, as of `frontier.options`, smallest policy first.
+        price: one of `PRICE_LABELS`.
+        title: of the figure.
+        frontier: the options that no other beats, as of `frontier.pareto`.
+    """
+    colors = policy_colors(list(options["policy"].unique()))
+    with style():
+        figure, axes = plt.subplots(figsize=(WIDTH, 5.4), layout="constrained")
+        axes.step(frontier[price], frontier["accuracy"], where="post", color="0.75", lw=5, zorder=1)
+        for (policy, method), rows in options.dropna(subset=[price]).groupby(["policy", "method"], sort=False):
+            axes.plot(rows[price], rows["accuracy"], color=colors[policy], marker=MARKERS[method], lw=1.6, ms=7)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(EngFormatter(unit="B" if price in ("weights", "memory") else ""))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel(PRICE_LABELS[price])
+        _finish_axes(axes, title)
+        return _with_legend(figure, options, colors)
+
+
+def policy_colors(policies: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+    """A colour for each policy, from light to dark with its size, told apart by lightness alone if need be."""
+    shades = sns.color_palette("viridis_r", n_colors=len(policies) + 1)[1:]
+    return dict(zip(policies, shades, strict=True))
+
+
+def _finish_axes(axes: Axes, title: str) -> None:
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=""))
+    axes.set_ylabel("Accuracy (% of problems solved)")
+    axes.set_title(title, loc="left")
+
+
+def _with_legend(figure: Figure, drawn: pd.DataFrame, colors: Mapping[str, tuple[float, float, float]]) -> Figure:
+    """Colours tell the policies apart, markers the strategies."""
+    policies, methods = set(drawn["policy"]), set(drawn["method"])
+    handles = [
+        Line2D([], [], color=color, lw=3, label=policy) for policy, color in colors.items() if policy in policies
+    ]
+    for method in (method for method in LABELS if method in methods):
+        handles.append(Line2D([], [], color="0.3", marker=MARKERS[method], ls="", ms=7, label=LABELS[method]))
+    sns.despine(figure)
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return finish(figure)
