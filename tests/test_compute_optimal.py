@@ -1,13 +1,17 @@
 """The choice of a strategy: by hand, without a look at what it is scored on, and without a gain where there is none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tts_study.compute_optimal import cross_validate, gains, one_level, stratified_folds
+from tts_study import compute_optimal
+from tts_study.compute_optimal import choice_curve, cross_validate, one_level, stratified_folds
+from tts_study.crossing import gains
 from tts_study.errors import UserError
-from tts_study.estimators import bootstrap
+from tts_study.estimators import paired_test
 from tts_study.grid import Grid
 
 NAN = float("nan")
@@ -93,44 +97,81 @@ def leaky_P(accuracy_M_P, level_P) -> np.ndarray:
     return accuracy_M_P[[best[level] for level in level_P], np.arange(len(level_P))]
 
 
+def shuffled(rng: np.random.Generator, level_P: np.ndarray) -> Grid:
+    """Four strategies whose results are shuffled anew for each problem: none is better on any level."""
+    solved = rng.random((4, 1, len(level_P))) < 0.9 - 0.15 * level_P[None, None]
+    return grid(rng.permuted(solved.astype(float), axis=0))
+
+
 def test_strategies_with_shuffled_labels_give_no_gain_and_peeking_would_give_one():
     rng = np.random.default_rng(0)
-    honest, leaky, covered, trials = [], [], 0, 100
+    honest, leaky, trials = [], [], 200
+    level_P = np.repeat(np.arange(5), 30)
     for trial in range(trials):
-        level_P = np.repeat(np.arange(5), 30)
-        accuracy = rng.random((4, 1, 150)) < 0.9 - 0.2 * level_P[None, None]
-        # which strategy has which result is shuffled anew for each problem: none is better on any level
-        one = grid(rng.permuted(accuracy.astype(float), axis=0))
+        one = shuffled(rng, level_P)
         chosen = cross_validate(one, level_P, stratified_folds(level_P, repeats=5, seed=trial))
         even_P = one.accuracy_M_n_P.mean(axis=0)[0]
-        gain = bootstrap(chosen.accuracy_n_P[0] - even_P, seed=trial, resamples=500)
-        honest.append(gain.estimate)
-        covered += gain.low <= 0 <= gain.high
+        honest.append((chosen.accuracy_n_P[0] - even_P).mean())
         leaky.append((leaky_P(one.accuracy_M_n_P[:, 0], level_P) - even_P).mean())
     standard_error = np.std(honest, ddof=1) / np.sqrt(trials)
     assert abs(np.mean(honest)) < 3 * standard_error < 0.01
-    assert covered >= 0.89 * trials  # 95 % less 2.8 standard errors
     assert np.mean(leaky) > 0.03 and np.min(leaky) > 0
+
+
+def test_the_interval_of_a_gain_knows_that_the_choice_was_luck_and_a_test_that_takes_it_as_given_does_not():
+    rng = np.random.default_rng(0)
+    trials, held, naive = 150, 0, 0
+    level_P = np.repeat(np.arange(5), 30)
+    for trial in range(trials):
+        one = shuffled(rng, level_P)
+        chosen = cross_validate(one, level_P, stratified_folds(level_P, repeats=3, seed=trial))
+        (row,) = gains(
+            choice_curve(chosen, seed=trial, resamples=200), one.curve("a", seed=trial, resamples=200)
+        ).to_dict("records")
+        test = paired_test(chosen.accuracy_n_P[0], one.accuracy_M_n_P[0, 0], seed=trial, resamples=200)
+        held += row["low"] <= 0 <= row["high"]
+        naive += test.low <= 0 <= test.high
+    # 150 trials at 95 % have a standard error of 1.8 %
+    assert 0.91 <= held / trials <= 1.0 and naive / trials < 0.91
+
+
+def test_a_draw_that_is_the_problems_themselves_gives_the_choice_itself(monkeypatch):
+    rng = np.random.default_rng(0)
+    level_P = np.repeat([1, 2, 3], 20)
+    accuracy = rng.random((3, 2, 60))
+    accuracy[1, 0] = NAN
+    chosen = cross_validate(grid(accuracy), level_P, stratified_folds(level_P, folds=3, repeats=4, seed=0))
+    monkeypatch.setattr(compute_optimal, "draws", lambda P, **_: np.ones((1, P)))
+    curve = choice_curve(chosen, extra=4, seed=0, resamples=1)
+    assert curve.xs == (5, 6)
+    np.testing.assert_allclose(curve.mean_R_n[0], chosen.accuracy_n_P.mean(axis=1))
+    np.testing.assert_allclose(curve.mean_n, chosen.accuracy_n_P.mean(axis=1))
 
 
 def test_a_real_difference_between_levels_is_a_gain_over_the_best_single_strategy():
     level_P = np.repeat([1, 2], 100)
-    chance_M_P = np.where([level_P == 1, level_P == 2], 0.7, 0.4)
+    chance_M_P = np.where([level_P == 1, level_P == 2], 0.75, 0.35)
     one = grid((np.random.default_rng(0).random((2, 200)) < chance_M_P)[:, None].astype(float))
-    fold_R_P = stratified_folds(level_P, seed=0)
-    chosen = cross_validate(one, level_P, fold_R_P)
-    single = cross_validate(one, one_level(one), fold_R_P)
-    (row,) = gains(one.ns, chosen.accuracy_n_P, one.ns, single.accuracy_n_P, seed=0).to_dict("records")
-    assert row["accuracy"] == pytest.approx(0.7, abs=0.07) and 0.05 < row["low"] < row["difference"] < 0.25
+    fold_S_P = stratified_folds(level_P, seed=0)
+    chosen = cross_validate(one, level_P, fold_S_P)
+    single = cross_validate(one, one_level(one), fold_S_P)
+    (row,) = gains(choice_curve(chosen, seed=0), choice_curve(single, seed=0)).to_dict("records")
+    assert row["accuracy"] == pytest.approx(0.75, abs=0.07) and 0.02 < row["low"] < row["difference"] < 0.3
     assert row["p_value"] < 0.01
 
 
-def test_a_probe_is_paid_for_by_a_baseline_that_may_spend_as_much_more():
-    accuracy, baseline = np.array([[0.5, 0.7], [0.6, 0.8]]), np.array([[0.0, 0.0], [0.4, 0.4], [0.8, 0.8]])
-    table = gains((4, 12), accuracy, (2, 4, 16), baseline, extra=4, seed=0)
-    assert table["n"].tolist() == [8, 16]
-    assert table["baseline"].tolist() == pytest.approx([0.6, 0.8]) and table["accuracy"].tolist() == [0.6, 0.7]
-    assert gains((64,), accuracy[:1], (2, 4, 16), baseline, extra=4, seed=0).empty
+def test_the_choice_joins_its_grid_with_the_mean_cost_of_what_it_chose():
+    one = grid([[[1, 1, 0, 0]], [[0, 0, 1, 1]]])
+    one = replace(one, tokens_M_n_P_K=np.stack([np.full((1, 4, 5), 10.0), np.full((1, 4, 5), 30.0)]),
+                  seconds_M_n=np.array([[1.0], [3.0]]))  # fmt: skip
+    chosen = cross_validate(one, [1] * 4, folds([0, 0, 1, 1]))
+    joined = chosen.as_strategy("compute_optimal", extra=2, probe_P_K=np.full((4, 5), 7.0))
+    assert joined.strategies == ("a", "b", "compute_optimal") and joined.ns == (1, 3)
+    assert joined.of("compute_optimal") == ((3,), pytest.approx(chosen.accuracy_n_P))
+    assert joined.tokens_M_n_P_K[2, 1, :, 0].tolist() == [37, 37, 17, 17]
+    # half of the problems with each, 2 seconds on average for one generation: three take 6
+    assert joined.seconds_M_n[2, 1] == 6
+    assert joined.of("a") == ((1,), pytest.approx(one.accuracy_M_n_P[0]))
 
 
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=60), st.integers(2, 5), st.integers(0, 99))

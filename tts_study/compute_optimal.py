@@ -10,15 +10,13 @@ chooses and scores on the same problems, which flatters it: the best of several 
 With a single level the same procedure chooses the best single strategy, as honestly: `ONE_LEVEL`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from tts_study import estimators
-from tts_study.crossing import interpolated
+from tts_study.crossing import RESAMPLES, Curve, draws
 from tts_study.errors import UserError
 from tts_study.estimators import Floats
 from tts_study.grid import Grid
@@ -32,6 +30,7 @@ class Chosen:
         grid: what was chosen from.
         levels: the difficulty levels there are, growing.
         level_P: each problem's.
+        fold_S_P: for each split the fold of each problem.
         share_L_M_n: how often each strategy was chosen, as a share of all folds and splits.
         share_M_n_P: how often each strategy was what served a problem, as a share of the splits: chosen without it.
     """
@@ -39,6 +38,7 @@ class Chosen:
     grid: Grid
     levels: tuple[int, ...]
     level_P: NDArray[np.int64]
+    fold_S_P: NDArray[np.int64]
     share_L_M_n: Floats
     share_M_n_P: Floats
 
@@ -48,8 +48,23 @@ class Chosen:
         return self.expected(self.grid.accuracy_M_n_P)
 
     def expected(self, values_M_n_P: Floats) -> Floats:
-        """What the choice makes of any quantity that every strategy has at every n for every problem, such as FLOPs."""
-        return np.where(self.share_M_n_P > 0, self.share_M_n_P * values_M_n_P, 0.0).sum(axis=0)
+        """What the choice makes of what every strategy has at each n for each problem; more axes may follow."""
+        share = self.share_M_n_P.reshape(self.share_M_n_P.shape + (1,) * (values_M_n_P.ndim - 3))
+        return np.where(share > 0, share * values_M_n_P, 0.0).sum(axis=0)
+
+    def as_strategy(self, label: str, *, extra: int = 0, probe_P_K: Floats | float = 0.0) -> Grid:
+        """The grid with the choice as one more strategy: its accuracy, and the mean cost of what it chose.
+
+        Args:
+            label: the choice's, such as "compute_optimal".
+            extra: generations spent beside n, on the probe of predicted difficulty.
+            probe_P_K: the probe's tokens, as of `cost.tokens_at`.
+        """
+        share_M_n = self.share_M_n_P.mean(axis=2)
+        seconds_n = np.where(share_M_n > 0, share_M_n * self.grid.seconds_M_n, 0.0).sum(axis=0)
+        ns = tuple(n + extra for n in self.grid.ns)
+        tokens_n_P_K = self.expected(self.grid.tokens_M_n_P_K) + probe_P_K
+        return self.grid.extended(label, ns, self.accuracy_n_P, tokens_n_P_K, seconds_n * np.array(ns) / self.grid.ns)
 
     def table(self) -> pd.DataFrame:
         """How often each strategy was chosen: columns level, n, method, share, the most often chosen first."""
@@ -64,7 +79,7 @@ class Chosen:
         return pd.DataFrame(rows).sort_values(**order).reset_index(drop=True)
 
 
-def cross_validate(grid: Grid, level_P: ArrayLike, folds_R_P: NDArray[np.int64]) -> Chosen:
+def cross_validate(grid: Grid, level_P: ArrayLike, folds_S_P: NDArray[np.int64]) -> Chosen:
     """Choose for each level and n on all folds but one, and serve the problems of that one; for every fold and split.
 
     Equally good strategies: the first one of the grid. A level without problems in the other folds takes what is best
@@ -73,18 +88,18 @@ def cross_validate(grid: Grid, level_P: ArrayLike, folds_R_P: NDArray[np.int64])
     Args:
         grid: strategies, budgets and problems.
         level_P: the difficulty level of each problem; all equal to choose one strategy for all.
-        folds_R_P: for each split the fold of each problem, as of `stratified_folds`.
+        folds_S_P: for each split the fold of each problem, as of `stratified_folds`.
 
     Raises:
         UserError: levels or folds are not those of the grid's problems, or a split has but one fold.
     """
     level_P = np.asarray(level_P, dtype=np.int64)
     M, n, P = grid.accuracy_M_n_P.shape
-    if level_P.shape != (P,) or folds_R_P.shape[1:] != (P,):
+    if level_P.shape != (P,) or folds_S_P.shape[1:] != (P,):
         raise UserError(f"levels and folds must be those of the grid's {P} problems")
     levels, of_level_P = np.unique(level_P, return_inverse=True)
     share_L_M_n, share_M_n_P = np.zeros((len(levels), M, n)), np.zeros((M, n, P))
-    rounds = [(fold_P, fold) for fold_P in folds_R_P for fold in np.unique(fold_P)]
+    rounds = [(fold_P, fold) for fold_P in folds_S_P for fold in np.unique(fold_P)]
     for fold_P, fold in rounds:
         scored_P = fold_P == fold
         if scored_P.all():
@@ -92,8 +107,8 @@ def cross_validate(grid: Grid, level_P: ArrayLike, folds_R_P: NDArray[np.int64])
         best_L_n = _best(grid.accuracy_M_n_P[..., ~scored_P], of_level_P[~scored_P], len(levels))
         is_best_M_L_n = best_L_n == np.arange(M)[:, None, None]
         share_L_M_n += is_best_M_L_n.transpose(1, 0, 2) / len(rounds)
-        share_M_n_P[..., scored_P] += is_best_M_L_n[:, of_level_P[scored_P]].transpose(0, 2, 1) / len(folds_R_P)
-    return Chosen(grid, tuple(levels.tolist()), level_P, share_L_M_n, share_M_n_P)
+        share_M_n_P[..., scored_P] += is_best_M_L_n[:, of_level_P[scored_P]].transpose(0, 2, 1) / len(folds_S_P)
+    return Chosen(grid, tuple(levels.tolist()), level_P, folds_S_P, share_L_M_n, share_M_n_P)
 
 
 def stratified_folds(level_P: ArrayLike, *, folds: int = 2, repeats: int = 20, seed: int) -> NDArray[np.int64]:
@@ -115,12 +130,12 @@ def stratified_folds(level_P: ArrayLike, *, folds: int = 2, repeats: int = 20, s
     if not 2 <= folds <= len(level_P):
         raise UserError(f"{len(level_P)} problems cannot be split into {folds} folds: choose 2 or more, not more folds")
     rng = np.random.default_rng(seed)
-    folds_R_P = np.empty((repeats, len(level_P)), dtype=np.int64)
-    for fold_P in folds_R_P:
+    folds_S_P = np.empty((repeats, len(level_P)), dtype=np.int64)
+    for fold_P in folds_S_P:
         shuffled_P = rng.permutation(len(level_P))
         by_level_P = shuffled_P[np.argsort(level_P[shuffled_P], kind="stable")]
         fold_P[by_level_P] = np.arange(len(level_P)) % folds  # dealt out level by level, on from where the last ended
-    return folds_R_P
+    return folds_S_P
 
 
 def one_level(grid: Grid) -> NDArray[np.int64]:
@@ -128,37 +143,34 @@ def one_level(grid: Grid) -> NDArray[np.int64]:
     return np.ones(len(grid.ids), dtype=np.int64)
 
 
-def gains(
-    ns: Sequence[int],
-    accuracy_n_P: Floats,
-    baseline_ns: Sequence[int],
-    baseline_n_P: Floats,
-    *,
-    extra: int = 0,
-    seed: int,
-) -> pd.DataFrame:
-    """At each n: accuracy, the baseline's at the same cost, and the paired test of their difference.
+def choice_curve(chosen: Chosen, *, extra: int = 0, seed: int, resamples: int = RESAMPLES) -> Curve:
+    """The accuracy of the choice at each n, with what it would have been if other problems had made it.
+
+    Each draw of the bootstrap chooses anew. A problem that it holds several times stays in one fold, so that no copy
+    of what is scored has a say in the choice. With the choice taken as given, intervals of differences are too narrow:
+    it is one choice for all problems, not one more piece of luck for each.
 
     Args:
-        ns: budgets of the choice.
-        accuracy_n_P: each problem's chance to be solved at each of them.
-        baseline_ns: budgets of the baseline, such as Best-of-N or the best single strategy.
-        baseline_n_P: the same for the baseline.
-        extra: generations spent beside n, on the probe of predicted difficulty: the baseline gets n + extra, between
-            its own budgets linearly in log n.
-        seed: of the bootstrap.
-
-    Returns:
-        Columns n (extra included), accuracy, baseline, difference, low, high, p_value; no row where the baseline was
-        not measured.
+        chosen: the choice.
+        extra: generations spent beside n, on the probe of predicted difficulty.
+        seed: of the draws: curves to be compared need the same one.
+        resamples: how many draws.
     """
-    rows = []
-    for n, accuracy_P in zip(ns, accuracy_n_P, strict=True):
-        baseline_P = interpolated(baseline_ns, baseline_n_P, n + extra)
-        if not np.isnan(baseline_P).any():
-            test = estimators.paired_test(accuracy_P, baseline_P, seed=seed)
-            rows.append(dict(n=n + extra, accuracy=accuracy_P.mean(), baseline=baseline_P.mean(), **vars(test)))
-    return pd.DataFrame(rows)
+    grid = chosen.grid
+    drawn_R_P = draws(len(grid.ids), seed=seed, resamples=resamples)
+    absent_M_n_1: NDArray[np.bool_] = np.isnan(grid.accuracy_M_n_P[..., :1])  # a budget has all problems or none
+    accuracy_M_n_P = np.where(absent_M_n_1, 0.0, grid.accuracy_M_n_P)
+    solved_n_R = np.zeros((len(grid.ns), resamples))
+    for fold_P in chosen.fold_S_P:
+        for level in chosen.levels:
+            members = [(fold_P == fold) & (chosen.level_P == level) for fold in np.unique(fold_P)]
+            solved = [accuracy_M_n_P[..., member_P] @ drawn_R_P[:, member_P].T for member_P in members]
+            for scored_M_n_R in solved:
+                others_M_n_R = np.where(absent_M_n_1, -np.inf, sum(solved) - scored_M_n_R)
+                best_n_R = np.round(others_M_n_R, 9).argmax(axis=0)
+                solved_n_R += np.take_along_axis(scored_M_n_R, best_n_R[None], axis=0)[0]
+    mean_R_n = solved_n_R.T / (len(chosen.fold_S_P) * len(grid.ids))
+    return Curve(tuple(n + extra for n in grid.ns), chosen.accuracy_n_P.mean(axis=1), mean_R_n)
 
 
 def _best(accuracy_M_n_P: Floats, of_level_P: NDArray[np.int64], levels: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from tts_study import cost, estimators
 from tts_study.aggregation import Aggregation
+from tts_study.crossing import RESAMPLES, Curve, curve_over
 from tts_study.errors import UserError
 from tts_study.estimators import Floats
 from tts_study.store import Run
@@ -65,9 +66,39 @@ class Grid:
         there_n = ~np.isnan(accuracy_n_P).any(axis=1)
         return tuple(n for n, there in zip(self.ns, there_n, strict=True) if there), accuracy_n_P[there_n]
 
+    def curve(self, strategy: str, *, seed: int, resamples: int = RESAMPLES) -> Curve:
+        """One strategy's curve against n, to be compared with others of the same seed."""
+        return curve_over(*self.of(strategy), seed=seed, resamples=resamples)
+
+    def extended(
+        self, strategy: str, ns: Sequence[int], accuracy_n_P: Floats, tokens_n_P_K: Floats, seconds_n: Floats
+    ) -> "Grid":
+        """The grid with one more strategy at some budgets."""
+        every = tuple(sorted({*self.ns, *ns}))
+        old, new = np.searchsorted(every, self.ns), np.searchsorted(every, ns)
+
+        def joined(there_M_n: Floats, more_n: Floats) -> Floats:
+            both = np.full((len(there_M_n) + 1, len(every), *there_M_n.shape[2:]), np.nan)
+            both[:-1, old], both[-1, new] = there_M_n, more_n
+            return both
+
+        return Grid(
+            self.ids,
+            (*self.strategies, strategy),
+            every,
+            joined(self.accuracy_M_n_P, accuracy_n_P),
+            joined(self.tokens_M_n_P_K, tokens_n_P_K),
+            joined(self.seconds_M_n, seconds_n),
+        )
+
     def curves(self, *, seed: int = 0) -> pd.DataFrame:
         """Accuracy of each strategy at each n with its 95 % band: columns method, n, accuracy, low, high."""
-        return pd.concat([curve(name, *self.of(name), seed=seed) for name in self.strategies], ignore_index=True)
+        rows = []
+        for strategy in self.strategies:
+            for n, solved_P in zip(*self.of(strategy), strict=True):
+                band = estimators.bootstrap(solved_P, seed=seed)
+                rows.append(dict(method=strategy, n=n, accuracy=band.estimate, low=band.low, high=band.high))
+        return pd.DataFrame(rows)
 
 
 def build(parts: Iterable[Part], *, aggregation: Aggregation = "last", seed: int = 0) -> Grid:
@@ -97,16 +128,6 @@ def build(parts: Iterable[Part], *, aggregation: Aggregation = "last", seed: int
             tokens_M_n_P_K[cell] = cost.tokens_at(part.run, n, part.method)
             seconds_M_n[cell] = cost.seconds_at(part.run, n)
     return Grid(parts[0].graded.ids, strategies, ns, accuracy_M_n_P, tokens_M_n_P_K, seconds_M_n)
-
-
-def curve(strategy: str, ns: Sequence[int], accuracy_n_P: Floats, *, seed: int = 0) -> pd.DataFrame:
-    """A curve as the figures draw it: columns method, n, accuracy, low, high (a 95 % band over problems)."""
-    bands = [estimators.bootstrap(accuracy_P, seed=seed) for accuracy_P in accuracy_n_P]
-    rows = [
-        dict(method=strategy, n=n, accuracy=band.estimate, low=band.low, high=band.high)
-        for n, band in zip(ns, bands, strict=True)
-    ]
-    return pd.DataFrame(rows)
 
 
 def _check(parts: Sequence[Part]) -> None:
