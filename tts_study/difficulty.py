@@ -149,22 +149,28 @@ def agreement(predicted_P: ArrayLike, oracle_P: ArrayLike, *, seed: int) -> Agre
         counts.rename_axis(index="predicted", columns="oracle"),
         estimators.bootstrap(distance_P == 0, seed=seed),
         estimators.bootstrap(distance_P <= 1, seed=seed),
-        _spearman(one_P, other_P, seed),
+        _spearman(counts.to_numpy(), seed),
     )
 
 
-def _spearman(a_P: NDArray, b_P: NDArray, seed: int, resamples: int = 2000) -> Interval:
-    """Spearman's rank correlation, ties by middle ranks, with its percentile bootstrap interval over problems."""
-    P = len(a_P)
-    draws_R_P = np.random.default_rng(seed).integers(P, size=(resamples, P))
-    rows_R_P = np.concatenate([np.arange(P)[None], draws_R_P])  # the problems themselves, then the resamples
-    estimate, *resampled = _rank_correlations(a_P[rows_R_P], b_P[rows_R_P])
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return Interval(float(estimate), float(low), float(high))
+def _spearman(counts_A_B: NDArray, seed: int, resamples: int = 2000) -> Interval:
+    """Spearman's rank correlation of the levels, with its percentile bootstrap interval over problems.
+
+    A draw of problems is a draw of their pairs of levels: a table of counts is all there is to know.
+    """
+    P, rng = counts_A_B.sum(), np.random.default_rng(seed)
+    drawn_R_A_B = rng.multinomial(P, counts_A_B.ravel() / P, size=resamples).reshape(-1, *counts_A_B.shape)
+    resampled_R = _rank_correlations(drawn_R_A_B)
+    low, high = np.quantile(resampled_R, [0.025, 0.975])
+    return Interval(float(_rank_correlations(counts_A_B[None])[0]), float(low), float(high))
 
 
-def _rank_correlations(a_R_P: NDArray, b_R_P: NDArray) -> Floats:
-    centred = [rankdata(x, axis=1) - (x.shape[1] + 1) / 2 for x in (a_R_P, b_R_P)]
-    (variance_a, variance_b) = ((ranks**2).sum(axis=1) for ranks in centred)
-    with np.errstate(invalid="ignore"):  # NaN where all ranks are equal
-        return (centred[0] * centred[1]).sum(axis=1) / np.sqrt(variance_a * variance_b)
+def _rank_correlations(counts_R_A_B: NDArray) -> Floats:
+    """The correlation of the middle ranks of rows and columns, in each table."""
+    P = counts_R_A_B[0].sum()
+    marginals = [counts_R_A_B.sum(axis=axis) for axis in (2, 1)]
+    a_R_A, b_R_B = (sizes.cumsum(axis=1) - sizes / 2 - P / 2 for sizes in marginals)  # middle ranks less their mean
+    covariance_R = np.einsum("rab,ra,rb->r", counts_R_A_B, a_R_A, b_R_B)
+    variance_R, other_R = ((size * rank**2).sum(axis=1) for size, rank in zip(marginals, (a_R_A, b_R_B), strict=True))
+    with np.errstate(invalid="ignore"):  # NaN where all are of one level
+        return covariance_R / np.sqrt(variance_R * other_R)
