@@ -10,6 +10,7 @@ products with the keys and the values; over a text read from its start, c is hal
 2 · layers · n_ctx · d_attn of Kaplan et al., table 1. It is left out unless a context is given.
 """
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, fields
 
@@ -106,6 +107,13 @@ def tokens_at(run: Run, n: int, method: Method) -> Floats:
     if sampling:
         _share_prompts(tokens_P_K, at_P_K, n, N)
     return at_P_K
+
+
+def longest_context(run: Run) -> int:
+    """Tokens of the longest completion of a sampling run with its prompt: what its KV cache must have room for."""
+    prompts = [(result.cost.prompt + result.cost.prompt_cached) / completions_of(run) for result in run.results]
+    longest = [max(completion.tokens for completion in result.completions) for result in run.results]
+    return max(math.ceil(prompt + tokens) for prompt, tokens in zip(prompts, longest, strict=True))
 
 
 def seconds_at(run: Run, n: int) -> float:
