@@ -132,9 +132,9 @@ def completion(*steps: str, tokens: int = 10) -> Completion:
     return Completion(steps, tokens, True, (0.5,) * len(steps))
 
 
-def run_of(*completions: Completion, strategy: str = "best_of_n", spent: Cost = SPENT) -> Run:
-    result = SearchResult("p", completions, spent)
-    return Run({"strategy": strategy}, (Problem("p", "?", "1"),), (result,), seconds=2.0)
+def run_of(*completions: Completion, subtree: int = 1, spent: Cost = SPENT) -> Run:
+    result = SearchResult("p", completions, spent, subtree=subtree)
+    return Run({}, (Problem("p", "?", "1"),), (result,), seconds=2.0)
 
 
 def spent(run: Run, n: int, method: cost.Method = "best") -> Cost:
@@ -147,7 +147,7 @@ def test_all_completions_cost_what_the_run_counted():
 
 
 def test_of_a_search_a_part_costs_its_part():
-    run = run_of(*[completion("a")] * 4, strategy="dvts", spent=Cost(40, 20, 8, 100, 60))
+    run = run_of(*[completion("a")] * 4, subtree=2, spent=Cost(40, 20, 8, 100, 60))
     assert spent(run, 2) == Cost(20, 10, 4, 50, 30) == spent(run, 2, "majority")
 
 
@@ -173,7 +173,7 @@ def test_a_vote_of_samples_asks_no_prm_and_one_within_a_search_has_asked_it():
     run = run_of(completion("a"), completion("b"))
     assert spent(run, 2, "majority").scored == spent(run, 1, "pass").scored == 0
     assert spent(run, 2, "majority").generated == 10
-    assert spent(run_of(completion("a"), completion("b"), strategy="dvts"), 2, "majority").scored == 12
+    assert spent(run_of(completion("a"), completion("b"), subtree=2), 2, "majority").scored == 12
 
 
 def test_solutions_without_a_step_are_not_scored():

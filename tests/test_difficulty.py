@@ -94,6 +94,8 @@ def test_a_split_leaves_every_completion_on_one_side():
     for k in (0, 4):
         with pytest.raises(UserError, match="between 1 and 3"):
             split(run, k)
+    with pytest.raises(UserError, match="subtrees of 2"):
+        split(difficulty.replace(run, subtree=2), 1)
 
 
 def test_levels_from_the_scored_samples_flatter_the_easy_and_slander_the_hard():

@@ -26,8 +26,6 @@ from tts_study.tables import Method
 
 # the kinds of tokens, as columns of arrays: generated, prompt, prompt_cached, scored, scored_cached
 KINDS = tuple(field.name for field in fields(Cost))
-# strategies that draw whole solutions independently of each other
-SAMPLING = ("greedy", "majority", "best_of_n", "weighted_best_of_n")
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def tokens_at(run: Run, n: int, method: Method) -> Floats:
     N = completions_of(run)
     if not 1 <= n <= N:
         raise UserError(f"n = {n} of {N} completions a problem: choose n between 1 and {N}, or run with a larger n")
-    sampling = run.header.get("strategy") in SAMPLING
+    sampling = all(result.subtree == 1 for result in run.results)
     tokens_P_K = np.array([[getattr(result.cost, kind) for kind in KINDS] for result in run.results], dtype=float)
     share_P_K = np.full_like(tokens_P_K, n / N)
     scored, cached = KINDS.index("scored"), KINDS.index("scored_cached")

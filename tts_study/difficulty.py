@@ -112,14 +112,14 @@ def predicted(graded: Graded, k: int, aggregation: Aggregation = "last") -> Pred
 def split(graded: Graded, k: int) -> tuple[Graded, Graded]:
     """The first `k` completions of each problem, to take levels from, and the others, to score strategies on.
 
-    For runs of independent samples (Best-of-N): those of a search belong together.
-
     Raises:
-        UserError: one of the two would be empty.
+        UserError: one of the two would be empty, or completions of a search that belong together would be parted.
     """
     N = graded.tokens_P_N.shape[1]
-    if not 1 <= k < N:
-        raise UserError(f"{N} completions cannot be split after {k}: choose between 1 and {N - 1}")
+    if not 1 <= k < N or k % graded.subtree:
+        raise UserError(
+            f"{N} completions in subtrees of {graded.subtree} cannot be split after {k}: choose between 1 and {N - 1}"
+        )
     return _samples(graded, slice(0, k)), _samples(graded, slice(k, N))
 
 
