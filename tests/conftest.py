@@ -9,8 +9,13 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from tts_study.engines.policy import PolicySettings, VllmPolicy
+from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.micro.models import CONTEXT, ModelSpec, build_model
 from tts_study.micro.tokenizer import END, build_tokenizer
+
+# what the engines of tests have in common
+SHARED = {"max_model_len": 512, "max_num_seqs": 64, "block_size": 32, "kv_cache_gib": 0.25}
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +60,22 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop = asyncio.new_event_loop()
     yield loop
     loop.close()
+
+
+@pytest.fixture(scope="session")
+def engines(loop, policy_folder, prm_folder):
+    """A running policy and PRM, both in fp32."""
+    policy = VllmPolicy(PolicySettings(
+        model=str(policy_folder), dtype="float32", max_tokens=200, max_step_tokens=100, **SHARED
+    ))  # fmt: skip
+    prm = VllmPRM(PRMSettings(model=str(prm_folder), dtype="float32", **SHARED))
+
+    async def start():
+        await asyncio.gather(policy.start(), prm.start())
+
+    async def close():
+        await asyncio.gather(policy.close(), prm.close())
+
+    loop.run_until_complete(start())
+    yield policy, prm
+    loop.run_until_complete(close())

@@ -10,11 +10,13 @@ import sys
 import psutil
 import pytest
 import torch
+from conftest import SHARED
 from transformers import AutoModelForCausalLM
 
+from tts_study.engines.engine import EngineSettings
 from tts_study.engines.policy import PolicySettings, VllmPolicy, sample_seeds
 from tts_study.engines.prm import PRMSettings, VllmPRM
-from tts_study.engines.vllm import EngineSettings, VllmEngine
+from tts_study.engines.vllm import VllmEngine
 from tts_study.errors import UserError
 from tts_study.prm_formats.rlhflow import rlhflow_tokens, verdict_ids
 from tts_study.records import Cost, Generation, Problem
@@ -23,26 +25,6 @@ PROBLEM = Problem(id="a", text="Start with 42, subtract 17, multiply by 3.", ans
 OTHER = Problem(id="b", text="Start with 7, add 5, multiply by 2, subtract 9.", answer="15")
 # long enough to fill several cache blocks
 SOLUTION = ("42-17=25", "25*3=75", "so 25*3 is 75 and not 76", "which makes 75 the answer to it", r"\boxed{75}")
-SHARED = {"max_model_len": 512, "max_num_seqs": 64, "block_size": 32, "kv_cache_gib": 0.25}
-
-
-@pytest.fixture(scope="session")
-def engines(loop, policy_folder, prm_folder):
-    """A running policy and PRM, both in fp32."""
-    policy = VllmPolicy(PolicySettings(
-        model=str(policy_folder), dtype="float32", max_tokens=200, max_step_tokens=100, **SHARED
-    ))  # fmt: skip
-    prm = VllmPRM(PRMSettings(model=str(prm_folder), dtype="float32", **SHARED))
-
-    async def start():
-        await asyncio.gather(policy.start(), prm.start())
-
-    async def close():
-        await asyncio.gather(policy.close(), prm.close())
-
-    loop.run_until_complete(start())
-    yield policy, prm
-    loop.run_until_complete(close())
 
 
 @pytest.fixture

@@ -9,15 +9,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tts_study.engines.vllm import EngineSettings, OnVllm, VllmEngine
+from tts_study.engines.engine import Engine, EngineSettings, OnEngine, Sample
+from tts_study.engines.vllm import VllmEngine
 from tts_study.prompts import policy_tokens
 from tts_study.records import Cost, Generation, Problem, Sampled, Stop
 from tts_study.steps import STEP_SEPARATOR
-
-if TYPE_CHECKING:
-    from vllm import RequestOutput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +37,21 @@ class PolicySettings(EngineSettings):
     max_step_tokens: int = 512
 
 
-class VllmPolicy(OnVllm):
+class VllmPolicy(OnEngine):
     """A `Policy` on a vLLM engine that starts with the first request."""
 
-    def __init__(self, settings: PolicySettings) -> None:
+    def __init__(self, settings: PolicySettings, engine: Engine | None = None) -> None:
         """Note the settings; nothing is loaded yet.
+
+        Args:
+            settings: how to prompt and to sample.
+            engine: what runs the model; an engine in this process if None.
 
         Raises:
             UserError: there is no such checkpoint.
         """
         self.settings = settings
-        self.engine = VllmEngine(settings)
+        self.engine = engine or VllmEngine(settings)
 
     async def start(self) -> None:
         """Start the engine now instead of with the first request."""
@@ -71,7 +73,7 @@ class VllmPolicy(OnVllm):
 
     async def complete(self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None) -> Sampled:
         """Sample `n` continuations up to the model's own end."""
-        return await self._sample(prefix, n, seed, temperature, self.settings.max_tokens, detokenize=False)
+        return await self._sample(prefix, n, seed, temperature, self.settings.max_tokens)
 
     async def steps(self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None) -> Sampled:
         r"""Sample `n` next steps; each holds the token that completes the separator, whole.
@@ -96,36 +98,27 @@ class VllmPolicy(OnVllm):
         room = self.settings.max_model_len - len(prefix)
         if room == 0:
             return Sampled((Generation((), "", "length"),) * n, Cost())
-        await self.engine.start()
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        outputs = await asyncio.gather(*(
-            self.engine.generate(prefix, SamplingParams(
-                temperature=self.settings.temperature if temperature is None else temperature,
-                top_p=self.settings.top_p,
-                max_tokens=min(max_tokens, room),
-                seed=sample_seed,
-                output_kind=RequestOutputKind.FINAL_ONLY,
-                **stopping,
-            ))
-            for sample_seed in sample_seeds(prefix, seed, n)
-        ))  # fmt: skip
-        generations = tuple(map(self._generation, outputs))
-        cached = sum(output.num_cached_tokens or 0 for output in outputs)
+        sampling = {
+            "temperature": self.settings.temperature if temperature is None else temperature,
+            "top_p": self.settings.top_p,
+            "max_tokens": min(max_tokens, room),
+            **stopping,
+        }
+        requests = (sampling | {"seed": sample_seed} for sample_seed in sample_seeds(prefix, seed, n))
+        samples = await asyncio.gather(*(self.engine.generate(prefix, request) for request in requests))
+        generations = tuple(map(self._generation, samples))
+        cached = sum(sample.cached for sample in samples)
         generated = sum(len(generation.token_ids) for generation in generations)
         return Sampled(generations, Cost(generated, n * len(prefix) - cached, cached))
 
-    def _generation(self, output: "RequestOutput") -> Generation:
-        (sample,) = output.outputs
-        token_ids = list(sample.token_ids)
+    def _generation(self, sample: Sample) -> Generation:
         decode = self.engine.tokenizer.decode
-        text = str(decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        text = str(decode(list(sample.token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
         stop: Stop = "length"
-        if sample.finish_reason == "stop":
+        if sample.stopped:
             at_separator = isinstance(sample.stop_reason, str) or sample.stop_reason in self._separators
             stop = "step" if at_separator else "end"
-        return Generation(tuple(token_ids), text, stop)
+        return Generation(sample.token_ids, text, stop)
 
     @cached_property
     def _separators(self) -> list[int]:

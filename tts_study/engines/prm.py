@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tts_study.engines.vllm import EngineSettings, OnVllm, VllmEngine
+from tts_study.engines.engine import Engine, EngineSettings, OnEngine
+from tts_study.engines.vllm import VllmEngine
 from tts_study.prm_formats import AUTO, choose_format, load_config
 from tts_study.records import Cost, Problem, Scored
 
@@ -29,17 +30,21 @@ class PRMSettings(EngineSettings):
     prm_format: str = AUTO
 
 
-class VllmPRM(OnVllm):
+class VllmPRM(OnEngine):
     """A `PRM` of any family on a vLLM engine that starts with the first request."""
 
-    def __init__(self, settings: PRMSettings) -> None:
+    def __init__(self, settings: PRMSettings, engine: Engine | None = None) -> None:
         """Note the settings; nothing is loaded yet.
+
+        Args:
+            settings: the model and the machine.
+            engine: what runs the model; an engine in this process if None.
 
         Raises:
             UserError: there is no such checkpoint.
         """
         self.settings = settings
-        self.engine = VllmEngine(settings, self.engine_args)
+        self.engine = engine or VllmEngine(settings, self.engine_args)
 
     @cached_property
     def format(self) -> "PRMFormat":
@@ -97,16 +102,9 @@ class VllmPRM(OnVllm):
         unjudged = (0.0,) * (len(positions) - len(judged))
         if not judged:
             return unjudged, Cost()
-        await self.engine.start()
-        from vllm import PoolingParams
-
-        # what comes from the cache has no scores, so that by default vLLM does not read it for this task
-        params = PoolingParams(task="token_classify", skip_reading_prefix_cache=not last_only)
-        output = await self.engine.encode(token_ids[: judged[-1] + 1], params)
-        cached = output.num_cached_tokens
-        scores = output.outputs.data[:, -1].tolist()
-        picked = tuple(scores[position - cached] for position in judged)
-        return (*picked, *unjudged), Cost(scored=judged[-1] + 1 - cached, scored_cached=cached)
+        pooled = await self.engine.encode(token_ids[: judged[-1] + 1], read_cache=last_only)
+        picked = tuple(pooled.scores[position - pooled.cached] for position in judged)
+        return (*picked, *unjudged), Cost(scored=judged[-1] + 1 - pooled.cached, scored_cached=pooled.cached)
 
     def mark(self, problem: Problem, steps: Sequence[str]) -> "Marked":
         """A solution as token ids, and the position in them at which each of its steps is judged."""

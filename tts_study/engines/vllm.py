@@ -10,18 +10,14 @@ import itertools
 import math
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
-
+from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
 from tts_study.errors import EngineLost, UserError
 
 if TYPE_CHECKING:
-    from vllm import PoolingParams, PoolingRequestOutput, RequestOutput, SamplingParams
     from vllm.v1.engine.async_llm import AsyncLLM
 
 
@@ -35,34 +31,6 @@ QUIET = {
     "TORCH_CPP_LOG_LEVEL": "ERROR",
     "PYTHONWARNINGS": "ignore:`torch.distributed.reduce_op`:FutureWarning",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineSettings:
-    """What an engine needs to know about a model and the machine.
-
-    Attributes:
-        model: a checkpoint's folder, or its name on the Hugging Face hub.
-        dtype: of weights and activations: "bfloat16", "float16" or "float32".
-        max_model_len: context in tokens, prompt and completion together.
-        max_num_seqs: most sequences in one batch.
-        block_size: tokens in a block of the KV cache, rounded up to a multiple of 32 on a CPU, whose kernels want that;
-            the prefix cache only reuses whole blocks.
-        gpu_memory_utilization: share of each GPU's memory; the policy's and the PRM's must add up to less than 1.
-        kv_cache_gib: size of the KV cache on a CPU; the environment's VLLM_CPU_KVCACHE_SPACE goes before it.
-        tensor_parallel_size: GPUs (or CPU sockets) that share the model.
-        chat_template: a Jinja template in place of the tokenizer's own.
-    """
-
-    model: str
-    dtype: str = "bfloat16"
-    max_model_len: int = 4096
-    max_num_seqs: int = 256
-    block_size: int = 32
-    gpu_memory_utilization: float = 0.45
-    kv_cache_gib: float = 1.0
-    tensor_parallel_size: int = 1
-    chat_template: str | None = None
 
 
 def engine_args(settings: EngineSettings) -> dict[str, Any]:
@@ -96,23 +64,8 @@ def engine_args(settings: EngineSettings) -> dict[str, Any]:
     }
 
 
-def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
-    """Load a checkpoint's tokenizer.
-
-    Raises:
-        UserError: there is no such checkpoint.
-    """
-    try:
-        return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"Cannot load a tokenizer from {model!r}: it is neither a checkpoint's folder "
-            "nor a model that can be reached on the hub; check the name."
-        ) from error
-
-
-class VllmEngine:
-    """An `AsyncLLM` that starts with the first request; asked from one event loop."""
+class VllmEngine(Engine):
+    """An `AsyncLLM` that starts with the first request."""
 
     def __init__(self, settings: EngineSettings, overrides: Callable[[], dict[str, Any]] = dict) -> None:
         """Note what to start; nothing is loaded yet.
@@ -124,7 +77,7 @@ class VllmEngine:
         Raises:
             UserError: `settings.model` looks like a folder and there is no checkpoint in it.
         """
-        self.settings = settings
+        super().__init__(settings)
         self.overrides = overrides
         self._llm: AsyncLLM | None = None
         self._starting = asyncio.Lock()
@@ -133,11 +86,6 @@ class VllmEngine:
         looks_like_folder = folder.exists() or folder.is_absolute() or settings.model.count("/") != 1
         if looks_like_folder and not (folder / "config.json").is_file():
             raise UserError(f"No checkpoint in {settings.model!r} (no config.json there): check the path.")
-
-    @cached_property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The checkpoint's tokenizer."""
-        return load_tokenizer(self.settings.model)
 
     async def start(self) -> "AsyncLLM":
         """Start the engine unless it runs; other coroutines go on meanwhile.
@@ -167,15 +115,29 @@ class VllmEngine:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise UserError(f"vLLM could not start {self.settings.model!r}: {reason[-1]}") from error
 
-    async def generate(self, token_ids: Sequence[int], params: "SamplingParams") -> "RequestOutput":
-        """Continue a prompt; the output is whole."""
+    async def generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
+        """Continue a prompt once; the sample is whole."""
         llm = await self.start()
-        return await self._last(llm.generate(self._input(token_ids), params, str(next(self._request_numbers))))
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
 
-    async def encode(self, token_ids: Sequence[int], params: "PoolingParams") -> "PoolingRequestOutput":
-        """Run a pooling model over a prompt."""
+        params = SamplingParams(
+            **sampling, output_kind=RequestOutputKind.FINAL_ONLY, detokenize=bool(sampling.get("stop"))
+        )
+        output = await self._last(llm.generate(self._input(token_ids), params, str(next(self._request_numbers))))
+        (sample,) = output.outputs
+        cached = output.num_cached_tokens or 0
+        return Sample(tuple(sample.token_ids), sample.finish_reason == "stop", sample.stop_reason, cached)
+
+    async def encode(self, token_ids: Sequence[int], *, read_cache: bool) -> Pooled:
+        """Score the tokens of a prompt."""
         llm = await self.start()
-        return await self._last(llm.encode(self._input(token_ids), params, str(next(self._request_numbers))))
+        from vllm import PoolingParams
+
+        # what comes from the cache has no scores, so that by default vLLM does not read it for this task
+        params = PoolingParams(task="token_classify", skip_reading_prefix_cache=not read_cache)
+        output = await self._last(llm.encode(self._input(token_ids), params, str(next(self._request_numbers))))
+        return Pooled(tuple(output.outputs.data[:, -1].tolist()), output.num_cached_tokens)
 
     async def close(self) -> None:
         """Shut the engine down, its processes included; a later request would start it anew."""
@@ -188,20 +150,6 @@ class VllmEngine:
         await asyncio.to_thread(llm.shutdown, SHUTDOWN_SECONDS)
         # it is shut down once more when it is collected, which fails, with noise, if Python is ending by then
         llm.shutdown = lambda timeout=None: None  # type: ignore[method-assign]
-
-    def check_fits(self, token_ids: Sequence[int], room: int) -> None:
-        """Make sure that a prompt leaves room in the context.
-
-        Raises:
-            UserError: it does not.
-        """
-        context = self.settings.max_model_len
-        if len(token_ids) + room > context:
-            raise UserError(
-                f"A prompt of {len(token_ids)} tokens (at least {len(token_ids) + room} are needed) does not fit the "
-                f"context of {context} tokens of {self.settings.model!r}: raise max_model_len if the model allows it, "
-                "or leave the problem out."
-            )
 
     @staticmethod
     def _input(token_ids: Sequence[int]) -> Any:
@@ -221,19 +169,3 @@ class VllmEngine:
                 f"The engine of {self.settings.model!r} died, most often for want of memory: see vLLM's last lines, "
                 "lower max_num_seqs or the memory shares, and run again."
             ) from error
-
-
-class OnVllm:
-    """What has an engine, and ends with it: a policy and a PRM are used and closed alike."""
-
-    engine: VllmEngine
-
-    async def close(self) -> None:
-        """Shut the engine down."""
-        await self.engine.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
