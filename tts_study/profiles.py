@@ -21,7 +21,10 @@ from tts_study.prm_formats import AUTO, FORMATS
 from tts_study.prompts import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT, QWEN_MATH_SYSTEM_PROMPT
 
 # fields that say how a machine is used, not what is computed: runs that differ in nothing else are the same run
-MACHINE = {"max_num_seqs", "block_size", "policy_memory", "prm_memory", "kv_cache_gib", "tensor_parallel_size"}
+MACHINE = {
+    "max_num_seqs", "block_size", "policy_memory", "prm_memory", "kv_cache_gib", "tensor_parallel_size",
+    "policy_url", "prm_url",
+}  # fmt: skip
 DTYPES = ("bfloat16", "float16", "float32")
 LARGEST = {"kv_cache_gib": 1024}  # of the settings that are not a share
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -65,6 +68,8 @@ class Profile:
         prm_memory: the same for the PRM.
         kv_cache_gib: each model's KV cache on a CPU, in GiB.
         tensor_parallel_size: GPUs that share each model.
+        policy_url: servers of vLLM that hold the policy, with commas between; none: it runs in this process.
+        prm_url: the same for the PRM.
     """
 
     name: str
@@ -103,6 +108,8 @@ class Profile:
     prm_memory: float = 0.45
     kv_cache_gib: float = 1.0
     tensor_parallel_size: int = 1
+    policy_url: str | None = None
+    prm_url: str | None = None
 
     @property
     def policy_model(self) -> str:

@@ -14,7 +14,7 @@ from tts_study import answers, paths, store
 from tts_study.answers import memo
 from tts_study.collect import collect
 from tts_study.engines.interface import PRM, Policy
-from tts_study.engines.shared import ENGINES
+from tts_study.engines.shared import ENGINES, policy_urls
 from tts_study.errors import UserError
 from tts_study.problems import load_problems
 from tts_study.profiles import PROFILES, Profile, load_profile
@@ -177,7 +177,7 @@ async def searcher(profile: Profile, strategy: str, *, n: int, seed: int) -> Sea
 
 def at_once(profile: Profile, n: int) -> int:
     """How many problems to search at once: twice what fits a batch, so that neither engine waits for the other."""
-    return max(8, 2 * profile.max_num_seqs // n)
+    return max(8, 2 * profile.max_num_seqs * max(1, len(policy_urls(profile))) // n)
 
 
 def check_budget(strategy: str, n: int, beam_width: int) -> None:

@@ -28,6 +28,8 @@ OPTIONS = {
     "max_steps": "of a search: longest solution in steps",
     "lookahead": "of a search: steps to look ahead before a candidate is valued",
     "aggregation": "from step scores to a score: last, min or prod",
+    "policy_url": "servers of the policy instead of an engine in this process: URL[,URL]",
+    "prm_url": "servers of the PRM: URL[,URL]",
 }
 SHORT = {"dataset_levels": "levels", "dataset_subjects": "subjects", "dataset_ids": "ids"}
 

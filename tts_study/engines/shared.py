@@ -1,5 +1,9 @@
-"""From a profile to engines: their settings, and the pair of them that a process shares among its runs."""
+"""From a profile to engines: their settings, and the pair of them that a process shares among its runs.
 
+A model runs in this process, or on servers if the profile, or else the environment, says where those are.
+"""
+
+import os
 from typing import TYPE_CHECKING
 
 from tts_study.profiles import Profile
@@ -11,44 +15,78 @@ if TYPE_CHECKING:
 # fields that a profile and the engines' settings have in common
 SHARED = ("dtype", "max_model_len", "max_num_seqs", "block_size", "kv_cache_gib", "tensor_parallel_size")
 SAMPLING = ("system_prompt", "temperature", "top_p", "max_tokens", "max_step_tokens")
+# the environment's variables that say where the servers are, for profiles that do not: notebooks inherit them
+POLICY_URL, PRM_URL = "TTS_STUDY_POLICY_URL", "TTS_STUDY_PRM_URL"
 
 
 class Engines:
-    """The vLLM engines of this process: one policy and one PRM, kept from run to run until others are asked for."""
+    """The engines of this process: one policy and one PRM, kept from run to run until others are asked for."""
 
     def __init__(self) -> None:
-        self._policy: VllmPolicy | None = None
-        self._prm: VllmPRM | None = None
+        self._policy: tuple[object, VllmPolicy] | None = None
+        self._prm: tuple[object, VllmPRM] | None = None
 
     async def of(self, profile: Profile, *, needs_prm: bool) -> "tuple[VllmPolicy, VllmPRM | None]":
         """A profile's engines; each starts when it is first needed.
 
         Raises:
-            UserError: there is no such checkpoint.
+            UserError: there is no such checkpoint, or a server's URL is none.
         """
-        from tts_study.engines.policy import VllmPolicy
-        from tts_study.engines.prm import VllmPRM
-
-        for_policy, for_prm = policy_settings(profile), prm_settings(profile)
-        if self._policy is None or self._policy.settings != for_policy:
+        for_policy = policy_settings(profile), policy_urls(profile)
+        if self._policy is None or self._policy[0] != for_policy:
             if self._policy is not None:
-                await self._policy.close()
-            self._policy = VllmPolicy(for_policy)
-        if needs_prm and (self._prm is None or self._prm.settings != for_prm):
+                await self._policy[1].close()
+            self._policy = for_policy, _policy(*for_policy)
+        for_prm = prm_settings(profile), prm_urls(profile)
+        if needs_prm and (self._prm is None or self._prm[0] != for_prm):
             if self._prm is not None:
-                await self._prm.close()
-            self._prm = VllmPRM(for_prm)
-        return self._policy, self._prm if needs_prm else None
+                await self._prm[1].close()
+            self._prm = for_prm, _prm(*for_prm)
+        return self._policy[1], self._prm[1] if needs_prm and self._prm else None
 
     async def close(self) -> None:
         """Shut both down."""
-        for engine in (self._policy, self._prm):
-            if engine is not None:
-                await engine.close()
+        for kept in (self._policy, self._prm):
+            if kept is not None:
+                await kept[1].close()
         self._policy = self._prm = None
 
 
 ENGINES = Engines()
+
+
+def _policy(settings: "PolicySettings", urls: list[str]) -> "VllmPolicy":
+    if urls:
+        from tts_study.engines.remote import RemotePolicy
+
+        return RemotePolicy(settings, urls)
+    from tts_study.engines.policy import VllmPolicy
+
+    return VllmPolicy(settings)
+
+
+def _prm(settings: "PRMSettings", urls: list[str]) -> "VllmPRM":
+    if urls:
+        from tts_study.engines.remote import RemotePRM
+
+        return RemotePRM(settings, urls)
+    from tts_study.engines.prm import VllmPRM
+
+    return VllmPRM(settings)
+
+
+def policy_urls(profile: Profile) -> list[str]:
+    """Where the policy is served; empty if it runs in this process."""
+    return _urls(profile.policy_url, POLICY_URL)
+
+
+def prm_urls(profile: Profile) -> list[str]:
+    """Where the PRM is served; empty if it runs in this process."""
+    return _urls(profile.prm_url, PRM_URL)
+
+
+def _urls(told: str | None, variable: str) -> list[str]:
+    return [url.strip() for url in (told or os.environ.get(variable, "")).split(",") if url.strip()]
 
 
 def policy_settings(profile: Profile) -> "PolicySettings":

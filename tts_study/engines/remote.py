@@ -1,0 +1,224 @@
+"""A policy and a PRM on servers: what `vllm serve` (or `tts-study serve`) runs, here or on other machines.
+
+Only the way to the engine differs: prompts are the same token ids, built here with the checkpoint's own tokenizer, and
+results are read by the same code as those of an engine in this process. Which model answers is checked when the first
+request is due; whether it runs in the same precision cannot be seen from here.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
+from tts_study.engines.policy import PolicySettings, VllmPolicy
+from tts_study.engines.prm import PRMSettings, VllmPRM
+from tts_study.engines.servers import Refused, Server, Servers, Unavailable
+from tts_study.errors import UserError
+from tts_study.store import describe_model, relative
+
+TIMEOUT, PATIENCE = 600.0, 120.0  # seconds
+# what a server would otherwise take from the model's generation_config.json, unlike an engine in this process
+PLAIN = {
+    "n": 1, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0,
+}  # fmt: skip
+WEIGHTS = "sha256:"  # a server that calls its model so too tells the hash of its weights
+
+
+class RemotePolicy(VllmPolicy):
+    """A `Policy` on one or several servers."""
+
+    def __init__(self, settings: PolicySettings, urls: Sequence[str], **options: float) -> None:
+        """Note the settings; nothing is asked yet.
+
+        Args:
+            settings: the model, whose tokenizer must be within reach, and how to sample.
+            urls: of the servers; those that hold another model are left alone.
+            options: `timeout` and `patience`, as `RemoteEngine` takes them.
+
+        Raises:
+            UserError: one of the URLs is none.
+        """
+        super().__init__(settings, RemoteEngine(settings, urls, check_sampler, **options))
+
+
+class RemotePRM(VllmPRM):
+    """A `PRM` on one or several servers; a last step costs as much there as all steps up to it."""
+
+    def __init__(self, settings: PRMSettings, urls: Sequence[str], **options: float) -> None:
+        """Note the settings; nothing is asked yet. As `RemotePolicy`."""
+        super().__init__(settings, RemoteEngine(settings, urls, check_classifier, **options))
+
+
+class RemoteEngine(Engine):
+    """The servers that hold one model."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        urls: Sequence[str],
+        probe: "Probe",
+        *,
+        timeout: float = TIMEOUT,
+        patience: float = PATIENCE,
+    ) -> None:
+        """Note where they are; nothing is asked yet.
+
+        Args:
+            settings: the model, and how much of its context is used.
+            urls: of the servers; those that hold another model are left alone.
+            probe: makes sure that a server can do what it is for.
+            timeout: seconds that a server may take to answer a request.
+            patience: seconds for which a request is tried again after its first failure.
+
+        Raises:
+            UserError: one of the URLs is none.
+        """
+        super().__init__(settings)
+        self._probe = probe
+        self._servers = Servers(urls, connections=settings.max_num_seqs, timeout=timeout, patience=patience)
+        self._starting = asyncio.Lock()
+        self._checked = False
+
+    async def start(self) -> None:
+        """Make sure that the servers are there, hold the model, and can do what they are for.
+
+        Raises:
+            UserError: one is not there, none of them holds the model, or one that does cannot serve.
+        """
+        async with self._starting:
+            if self._checked:
+                return
+            self.tokenizer  # noqa: B018  nothing can be asked without it
+            try:
+                replies = await asyncio.gather(*(self._models(server) for server in self._servers.servers))
+                self._servers.servers = self._holding_the_model(replies)
+                await asyncio.gather(*(self._probe(self._servers, server) for server in self._servers.servers))
+            except Unavailable as failure:
+                raise UserError(f"{failure}: start it (tts-study serve, or vllm serve) or leave it out.") from failure
+            self._checked = True
+
+    async def generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
+        """Continue a prompt once."""
+        await self.start()
+        body = {**PLAIN, **sampling, "prompt": list(token_ids), "return_token_ids": True}
+        return await self._servers.post("/v1/completions", body, read_sample)
+
+    async def encode(self, token_ids: Sequence[int], *, read_cache: bool) -> Pooled:
+        """Score every token; servers keep the prefix cache from those who want a score of each."""
+        await self.start()
+        body = {"input": list(token_ids), "task": "token_classify"}
+        return await self._servers.post("/pooling", body, read_pooled)
+
+    async def close(self) -> None:
+        """Close all connections; the servers go on."""
+        await self._servers.close()
+
+    async def _models(self, server: Server) -> list[dict[str, Any]]:
+        return await self._servers.ask(server, "GET", "/v1/models", None, lambda reply: list(reply["data"]))
+
+    def _holding_the_model(self, models: Sequence[Sequence[Mapping[str, Any]]]) -> list[Server]:
+        """The servers that hold the model, whatever folder it lies in there, with the name by which they call it."""
+        names, holding = {self.settings.model, relative(self.settings.model)}, []
+        for server, cards in zip(self._servers.servers, models, strict=True):
+            for card in cards:
+                if server not in holding and names & {card["id"], card.get("root")}:
+                    server.model = card["id"]
+                    self._check_weights(server, [card["id"] for card in cards])
+                    self._check_context(server, card.get("max_model_len"))
+                    holding.append(server)
+        if not holding:
+            told = "; ".join(
+                f"{server.url} holds {', '.join(dict.fromkeys(card['id'] for card in cards))}"
+                for server, cards in zip(self._servers.servers, models, strict=True)
+            )
+            raise UserError(
+                f"No server holds the model {relative(self.settings.model)!r} ({told}): ask for what is there, or "
+                f"serve it (from another folder: vllm serve … --served-model-name {relative(self.settings.model)})."
+            )
+        return holding
+
+    def _check_weights(self, server: Server, names: Sequence[str]) -> None:
+        told = next((name for name in names if name.startswith(WEIGHTS)), None)
+        if told and Path(self.settings.model).is_dir() and told != weights_name(self.settings.model):
+            raise UserError(
+                f"The server at {server.url} holds other weights than {self.settings.model!r} here: "
+                "copy the checkpoint from one to the other, and restart the server."
+            )
+
+    def _check_context(self, server: Server, context: int | None) -> None:
+        wanted = self.settings.max_model_len
+        if context is not None and context < wanted:
+            raise UserError(
+                f"The context of the server at {server.url} is {context} tokens, and max_model_len is {wanted}: "
+                f"restart the server with --max-model-len {wanted}, or lower max_model_len to {context}."
+            )
+
+
+Probe = Callable[[Servers, Server], Any]
+
+
+def weights_name(folder: str) -> str:
+    """What a server may call the model in a folder besides its name, so that others can tell its weights."""
+    return WEIGHTS + describe_model(folder)["sha256"]
+
+
+async def check_sampler(servers: Servers, server: Server) -> None:
+    """Make sure that a server samples and counts tokens.
+
+    Raises:
+        UserError: it does not.
+        Unavailable: it does not answer.
+    """
+    body = {**PLAIN, "prompt": [0], "max_tokens": 1, "return_token_ids": True}
+    try:
+        await servers.ask(server, "POST", "/v1/completions", body, read_sample)
+    except Refused as refusal:
+        raise UserError(f"The server at {server.url} cannot be a policy: {refusal}.") from refusal
+
+
+async def check_classifier(servers: Servers, server: Server) -> None:
+    """Make sure that a server scores tokens.
+
+    Raises:
+        UserError: it does not.
+        Unavailable: it does not answer.
+    """
+    body = {"input": [0, 0], "task": "token_classify"}
+    try:
+        await servers.ask(server, "POST", "/pooling", body, read_pooled)
+    except Refused as refusal:
+        raise UserError(
+            f"The server at {server.url} cannot be a PRM ({refusal}): serve it as tts-study serve does "
+            """(vllm serve … --runner pooling --pooler-config '{"task": "token_classify"}')."""
+        ) from refusal
+
+
+def read_sample(reply: Mapping[str, Any]) -> Sample:
+    """The sample in a reply of /v1/completions.
+
+    Raises:
+        Unavailable: the server ended it before it was done.
+        UserError: the server does not tell token ids, or how many came from its cache.
+    """
+    choice, details = reply["choices"][0], reply["usage"].get("prompt_tokens_details")
+    if choice["finish_reason"] not in ("stop", "length"):
+        raise Unavailable(f"A server ended a request early ({choice['finish_reason']})")
+    if choice.get("token_ids") is None:
+        raise UserError("A server does not return token ids: it must be vLLM 0.32 or later.")
+    if details is None:
+        raise UserError("A server does not count cached tokens: restart it with --enable-prompt-tokens-details.")
+    cached = details.get("cached_tokens") or 0
+    return Sample(tuple(choice["token_ids"]), choice["finish_reason"] == "stop", choice.get("stop_reason"), cached)
+
+
+def read_pooled(reply: Mapping[str, Any]) -> Pooled:
+    """The scores in a reply of /pooling.
+
+    Raises:
+        UserError: the model has other outputs than a PRM.
+    """
+    rows = reply["data"][0]["data"]
+    if not all(isinstance(row, list) and len(row) in (1, 2) for row in rows):
+        raise UserError("A server's model is no PRM: it says something other than P(right) at each token.")
+    return Pooled(tuple(row[-1] for row in rows), cached=0)

@@ -1,0 +1,198 @@
+"""HTTP to a group of servers: the least busy one is asked, and what another try may mend is tried again.
+
+A server that fails rests, twice as long each time (and by chance, so that not all clients come back at once), and
+the others take over what it was asked. Requests may be sent twice: they must be such that this does no harm.
+"""
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import responses
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from tts_study.errors import UserError
+
+API_KEY = "TTS_STUDY_API_KEY"  # the environment's variable: the only place that a key is taken from
+CONNECT_SECONDS = 10.0
+FIRST_REST, LONGEST_REST = 0.5, 15.0  # seconds
+BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+
+T = TypeVar("T")
+
+
+class Unavailable(Exception):
+    """A failure that another try, or another server, may mend."""
+
+
+class Refused(UserError):
+    """A server says that the request itself is wrong; `status` is HTTP's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass
+class Server:
+    """One server.
+
+    Attributes:
+        url: where it is, without "/v1".
+        model: what it calls the model; sent with every request once known.
+        in_flight: requests that it has not answered yet.
+        failures: how often it failed since it last answered.
+        rests_until: when it is to be asked again, by the monotonic clock.
+    """
+
+    url: str
+    model: str | None = None
+    in_flight: int = 0
+    failures: int = 0
+    rests_until: float = 0.0
+
+
+class Servers:
+    """A group of servers that hold the same model; used from one event loop."""
+
+    def __init__(self, urls: Sequence[str], *, connections: int, timeout: float, patience: float) -> None:
+        """Note where they are; nothing is asked yet.
+
+        Args:
+            urls: of the servers, with or without "/v1" at the end.
+            connections: most requests to one server at once; others wait here.
+            timeout: seconds that a server may take to answer a request.
+            patience: seconds for which a request is tried again after its first failure.
+
+        Raises:
+            UserError: one of the URLs is none.
+        """
+        self.servers = [Server(_checked(url)) for url in dict.fromkeys(urls)]
+        self._connections, self._timeout, self._patience = connections, timeout, patience
+        self._jitter = random.Random()  # unseeded: it must differ from process to process, and no result depends on it
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close all connections; a later request would open new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def post(self, path: str, body: Mapping[str, Any], read: Callable[[Any], T]) -> T:
+        """Ask the least busy server, and others or again as long as that may help.
+
+        Args:
+            path: such as "/v1/completions".
+            body: what to ask; the server's name of the model is added.
+            read: makes the result of the reply's JSON; it may raise `Unavailable`, too.
+
+        Raises:
+            UserError: no server answered in time.
+            Refused: one says that the request is wrong.
+        """
+        first_failure = None
+        while True:
+            now = time.monotonic()
+            awake = [server for server in self.servers if server.rests_until <= now]
+            if not awake:
+                await asyncio.sleep(min(server.rests_until for server in self.servers) - now)
+                continue
+            server = min(awake, key=lambda server: server.in_flight)
+            try:
+                return await self.ask(server, "POST", path, body, read)
+            except Unavailable as failure:
+                self._rest(server)
+                first_failure = first_failure or time.monotonic()
+                if time.monotonic() - first_failure > self._patience:
+                    raise UserError(f"{failure}; gave up after {self._patience:.0f} s of trying again.") from failure
+
+    async def ask(
+        self, server: Server, method: str, path: str, body: Mapping[str, Any] | None, read: Callable[[Any], T]
+    ) -> T:
+        """Ask one server, once.
+
+        Raises:
+            Unavailable: it does not answer, not in time, or with an error of its own.
+            Refused: it says that the request is wrong.
+            UserError: it wants another API key, or is no such server.
+        """
+        if body is not None and server.model is not None:
+            body = {**body, "model": server.model}
+        server.in_flight += 1
+        try:
+            async with self._open().request(method, server.url + path, json=body, allow_redirects=False) as reply:
+                status, content = reply.status, await reply.read()
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+            reason = str(error) or "no answer in time"
+            raise Unavailable(f"The server at {server.url} cannot be reached ({reason})") from error
+        finally:
+            server.in_flight -= 1
+        reply = _json(server.url, status, content)
+        server.failures = 0
+        try:
+            return read(reply)
+        except (KeyError, IndexError, TypeError) as error:
+            raise _stranger(server.url) from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            key = os.environ.get(API_KEY)
+            self._session = aiohttp.ClientSession(
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                # servers of vLLM close a connection that was idle for 5 s
+                connector=aiohttp.TCPConnector(limit=0, limit_per_host=self._connections, keepalive_timeout=3),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._timeout),
+            )
+        return self._session
+
+    def _rest(self, server: Server) -> None:
+        """Leave a server alone for a while; the many requests that fail with it at once count as one failure."""
+        if server.rests_until <= time.monotonic():
+            longest = min(LONGEST_REST, FIRST_REST * 2**server.failures)
+            server.rests_until = time.monotonic() + self._jitter.uniform(longest / 2, longest)
+            server.failures += 1
+
+
+def _checked(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise UserError(f"{url!r} is not a server's URL: give one such as http://127.0.0.1:8000")
+    if parts.username or parts.password:
+        raise UserError(f"the URL of {parts.hostname} holds a password: put an API key into ${API_KEY} instead")
+    return url.rstrip("/").removesuffix("/v1")
+
+
+def _json(url: str, status: int, content: bytes) -> Any:
+    """The reply's JSON, if it is a good one."""
+    try:
+        reply = json.loads(content)
+    except ValueError:
+        reply = None
+    said = _message(reply) or responses.get(status, "no reason given")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in BUSY:
+        raise Unavailable(f"The server at {url} fails (HTTP {status}: {said})")
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        have = f"does not accept the key in ${API_KEY}" if os.environ.get(API_KEY) else "wants an API key"
+        raise UserError(f"The server at {url} {have}: set ${API_KEY} to its key.")
+    if status != HTTPStatus.OK:
+        raise Refused(f"The server at {url} refuses the request (HTTP {status}: {said})", status)
+    if not isinstance(reply, dict):
+        raise _stranger(url)
+    return reply
+
+
+def _stranger(url: str) -> UserError:
+    return UserError(f"What answers at {url} is not a server of vLLM 0.32 or later: check the URL.")
+
+
+def _message(reply: Any) -> str:
+    error = reply.get("error", reply.get("detail", "")) if isinstance(reply, dict) else ""
+    text = error.get("message", "") if isinstance(error, dict) else error
+    return " ".join(str(text).split())[:300]
