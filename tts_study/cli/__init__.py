@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from tts_study.cli import bench, export, grade, merge, replay, run, scale, study
+from tts_study.cli import bench, export, grade, merge, replay, run, scale, serve, study
 from tts_study.errors import UserError
 from tts_study.micro import cli as micro
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as in a shell
-COMMANDS = (run, merge, study, replay, export, grade, bench, scale, micro)
+COMMANDS = (run, merge, study, serve, replay, export, grade, bench, scale, micro)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

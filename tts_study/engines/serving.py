@@ -1,0 +1,223 @@
+"""A profile's policy and PRM as servers: `vllm serve` with what engines in a process would be started with.
+
+So that several processes, eight notebooks say, share one pair of engines. Each server is a process group of its own,
+which ends with this process, whether it is told to or fails; what it says goes into a log.
+"""
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import sys
+from asyncio.subprocess import STDOUT, Process, create_subprocess_exec
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from tts_study.engines.engine import EngineSettings
+from tts_study.engines.prm import VllmPRM
+from tts_study.engines.remote import weights_name
+from tts_study.engines.servers import API_KEY
+from tts_study.engines.shared import policy_settings, prm_settings
+from tts_study.engines.vllm import QUIET, SHUTDOWN_SECONDS, engine_args
+from tts_study.errors import UserError
+from tts_study.profiles import Profile
+from tts_study.store import relative
+
+Part = Literal["policy", "prm"]
+NAMES = {"policy": "policy", "prm": "PRM"}
+# what `vllm serve` runs; `vllm` itself asks for the version of a package "vllm", which its build for CPUs is not called
+SERVER = (sys.executable, "-m", "vllm.entrypoints.launchers.api_server.entry")
+FRONTEND = {"disable_uvicorn_access_log": True, "uvicorn_log_level": "warning"}
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Service:
+    """One server to be.
+
+    Attributes:
+        part: what it serves.
+        model: its folder or hub name.
+        name: the same as the project knows it, wherever that lies.
+        url: where it will be.
+        options: of `vllm serve`, without the model's folder or hub name.
+        log: what it says goes there.
+    """
+
+    part: Part
+    model: str
+    name: str
+    url: str
+    options: tuple[str, ...]
+    log: Path
+
+    def __str__(self) -> str:
+        return shlex.join(("vllm", "serve", self.model, *self.options))
+
+
+def policy_service(profile: Profile, host: str, port: int, logs: Path) -> Service:
+    """How to serve a profile's policy; imports vLLM."""
+    return _service("policy", policy_settings(profile), {"enable_prompt_tokens_details": True}, host, port, logs)
+
+
+def prm_service(profile: Profile, host: str, port: int, logs: Path) -> Service:
+    """How to serve a profile's PRM; imports vLLM."""
+    settings = prm_settings(profile)
+    return _service(
+        "prm", settings, VllmPRM(settings).engine_args() | {"pooler_config": {"task": "token_classify"}},
+        host, port, logs,
+    )  # fmt: skip
+
+
+def _service(
+    part: Part, settings: EngineSettings, more: dict[str, Any], host: str, port: int, logs: Path
+) -> Service:
+    names = [relative(settings.model)]
+    if Path(settings.model).is_dir():
+        names.append(weights_name(settings.model))
+    args = engine_args(settings) | more | FRONTEND | {"host": host, "port": port, "served_model_name": names}
+    model = args.pop("model")
+    return Service(part, model, names[0], f"http://{host}:{port}", tuple(_flags(args)), logs / f"{part}-{port}.log")
+
+
+def _flags(args: Mapping[str, Any]) -> list[str]:
+    """Options for a command line, as `vllm serve` names them."""
+    flags = []
+    for name, value in args.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            flags.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            values = value if isinstance(value, list) else [json.dumps(value) if isinstance(value, dict) else value]
+            flags += [f"--{flag}", *map(str, values)]
+    return flags
+
+
+async def serve(services: Sequence[Service]) -> None:
+    """Run servers until SIGINT or SIGTERM.
+
+    Raises:
+        UserError: a port is taken, or a server could not start, or ended.
+    """
+    for service in services:
+        _check_free(service.url)
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop.set)
+    ready = [asyncio.Event() for _ in services]
+    stopped, told = asyncio.create_task(stop.wait()), asyncio.create_task(_tell(services, ready))
+    keepers = start(services, ready)
+    try:
+        done, _ = await asyncio.wait({stopped, *keepers}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (stopped, told, *keepers):
+            task.cancel()
+        await asyncio.gather(stopped, told, *keepers, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def start(services: Sequence[Service], ready: Sequence[asyncio.Event]) -> list[asyncio.Task[None]]:
+    """Start servers: a task for each, which ends with its server; the server ends if the task is cancelled."""
+    from vllm.platforms import current_platform
+
+    # on GPUs one after the other: each measures what memory the others have left
+    go = [None if current_platform.is_cpu() else earlier for earlier in (None, *ready)]
+    return [
+        asyncio.create_task(_keep(service, earlier, own))
+        for service, earlier, own in zip(services, go, ready, strict=False)
+    ]
+
+
+async def _tell(services: Sequence[Service], ready: Sequence[asyncio.Event]) -> None:
+    """Say where the servers are, once all of them answer."""
+    for service in services:
+        print(f"starting the {NAMES[service.part]} (its log is {service.log}):\n  {service}", flush=True)
+    for event in ready:
+        await event.wait()
+    for service in services:
+        print(f"the {NAMES[service.part]} {service.name} is at {service.url}")
+    print("use them with  ", *(f"--{service.part}-url {service.url}" for service in services))
+    print("or everywhere: export", *(f"TTS_STUDY_{service.part.upper()}_URL={service.url}" for service in services))
+    print("Ctrl-C shuts them down", flush=True)
+
+
+async def _keep(service: Service, earlier: asyncio.Event | None, ready: asyncio.Event) -> None:
+    """Run a server as long as it lives."""
+    if earlier is not None:
+        await earlier.wait()
+    key = os.environ.get(API_KEY)
+    environment = QUIET | os.environ | ({"VLLM_API_KEY": key} if key else {})
+    service.log.parent.mkdir(parents=True, exist_ok=True)
+    with open(service.log, "wb") as log:
+        command = (*SERVER, "--model", service.model, *service.options)
+        process = await create_subprocess_exec(
+            *command, stdout=log, stderr=STDOUT, env=environment, start_new_session=True
+        )  # fmt: skip
+    try:
+        answering = asyncio.create_task(_answers(service.url))
+        answering.add_done_callback(lambda task: None if task.cancelled() else ready.set())
+        await process.wait()
+    finally:
+        answering.cancel()
+        await _shut_down(process)
+    happened = "ended" if ready.is_set() else "could not start"
+    raise UserError(f"The server of the {NAMES[service.part]} {happened}: {_reason(service.log)} (see {service.log}).")
+
+
+async def _answers(url: str) -> None:
+    """Wait until a server is healthy."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10 * POLL_SECONDS)) as session:
+        while True:
+            with suppress(aiohttp.ClientError, OSError):
+                async with session.get(f"{url}/health") as reply:
+                    if reply.status == HTTPStatus.OK:
+                        return
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _shut_down(process: Process) -> None:
+    """End a server in good order, and then whatever is left of its process group."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), SHUTDOWN_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+def _reason(log: Path) -> str:
+    """The last error that a log tells of."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    # the engine's own process tells why; the server only that the engine failed
+    errors = [line for line in lines if re.search(r"(Error|Exception): ", line) and "Engine core init" not in line]
+    return re.sub(r"^.*?(?=\w*(Error|Exception): )", "", (errors or lines or ["it said nothing"])[-1])[:300]
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _check_free(url: str) -> None:
+    parts = urlsplit(url)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((parts.hostname, parts.port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"Cannot serve at {url} ({reason}): choose another port or host.") from None
