@@ -16,9 +16,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tts_study.engines.engine import EngineSettings
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
-from tts_study.engines.vllm import EngineSettings, engine_args
+from tts_study.engines.vllm import engine_args
 from tts_study.records import Problem, Sampled
 from tts_study.steps import split_steps
 
@@ -118,7 +119,7 @@ async def _bench_sampling(
             outputs = llm.generate(_tokens_prompts(prompts), params, use_tqdm=False)
             return sum(len(sample.token_ids) for output in outputs for sample in output.outputs)
 
-        turns = await _take_turns(ours, plain, prompts, repeats)
+        turns = await take_turns(ours, plain, prompts, repeats)
         _shut_down(llm)
     samples = turns[0][0][1]
     speeds = [sum(sampled.cost.generated for sampled in result) / seconds for seconds, result in turns[0]]
@@ -149,13 +150,13 @@ async def _bench_scoring(
             chosen = texts if len(pairs) == len(problems) else texts[: len(pairs)]
             llm.encode(_tokens_prompts(chosen), pooling_task="token_classify", use_tqdm=False)
 
-        turns = await _take_turns(ours, plain, list(zip(problems, solutions, strict=True)), repeats)
+        turns = await take_turns(ours, plain, list(zip(problems, solutions, strict=True)), repeats)
         _shut_down(llm)
     seconds, plain_seconds = (statistics.median(seconds for seconds, _ in contestant) for contestant in turns)
     return len(texts), seconds, plain_seconds
 
 
-async def _take_turns(
+async def take_turns(
     ours: Callable[[Sequence[Any]], Awaitable[Any]],
     plain: Callable[[Sequence[Any]], Awaitable[Any]],
     work: Sequence[Any],

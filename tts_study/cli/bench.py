@@ -1,4 +1,4 @@
-"""`tts-study bench`: the engines next to plain vLLM, answers next to math-verify, or workers next to one process."""
+"""`tts-study bench`: engines next to plain vLLM or servers, answers next to math-verify, or Ray next to one process."""
 
 import argparse
 import asyncio
@@ -7,12 +7,13 @@ from pathlib import Path
 from tts_study.cli.numbers import natural, positive
 from tts_study.cli.profile import add_profile, profile_of
 
+BENCHES = ("engines", "remote", "answers", "ray")
+
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `bench`."""
-    bench = commands.add_parser("bench", help="time the engines beside plain vLLM, or Ray; or try out answers")
-    whats = ("engines", "answers", "ray")
-    bench.add_argument("what", nargs="?", choices=whats, default="engines", help="engines by default")
+    bench = commands.add_parser("bench", help="time engines beside plain vLLM, servers or Ray; or try out answers")
+    bench.add_argument("what", nargs="?", choices=BENCHES, default="engines", help="engines by default")
     add_profile(bench)
     bench.add_argument("--n", type=positive, default=64, help="completions of each problem")
     bench.add_argument("--problems", type=positive, default=100, help="the data set's first so many problems")
@@ -43,6 +44,13 @@ def _bench(arguments: argparse.Namespace) -> None:
         if arguments.workers:
             asked = {"n": arguments.n, "seed": arguments.seed, "workers": arguments.workers}
             print(asyncio.run(bench_workers(profile, problems, **asked)))
+        return
+    if arguments.what == "remote":
+        from tts_study import paths
+        from tts_study.bench_remote import run_remote_bench
+
+        logs = paths.out() / "serve"
+        print(asyncio.run(run_remote_bench(profile, problems, n=arguments.n, seed=arguments.seed, logs=logs)))
         return
     both = policy_settings(profile), prm_settings(profile)
     print(asyncio.run(run_bench(*both, problems, n=arguments.n, seed=arguments.seed)))
