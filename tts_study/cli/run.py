@@ -109,9 +109,11 @@ def summary(run: "Run", strategy: str, n: int, aggregation: Any) -> str:
     method: Any = STRATEGIES[strategy].rule
     accuracy = estimators.bootstrap(tables.accuracy_P(graded, method, n, aggregation=aggregation), seed=0)
     cost = sum((result.cost for result in run.results), Cost())
+    answered_P_N = graded.groups_P_N >= 0
+    unanswered = f"; {(~answered_P_N).sum():,} of {answered_P_N.size:,} completions gave no answer"
     return (
         f"{strategy}, n = {n}, {len(run.problems)} problems: accuracy {accuracy.estimate:.1%} "
-        f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%})\n"
+        f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%}){'' if answered_P_N.all() else unanswered}\n"
         f"policy: {cost.generated:,} tokens generated, {cost.prompt:,} of prompts (and {cost.prompt_cached:,} cached); "
         f"PRM: {cost.scored:,} tokens (and {cost.scored_cached:,} cached)"
     )
