@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tts_study import cost, paths, shapes
-from tts_study.cost import Context, kv_bytes, peak_kv_bytes, policy_flops, prm_flops, seconds_at, tokens_at
+from tts_study.cost import Context, kv_bytes, policy_flops, prm_flops, seconds_at, tokens_at
 from tts_study.errors import UserError
 from tts_study.estimators import pass_at_k
 from tts_study.records import Completion, Cost, Problem, SearchResult
@@ -59,8 +59,6 @@ def test_flops_are_taken_along_the_last_axis():
 def test_the_kv_cache_holds_a_key_and_a_value_for_each_layer_and_token():
     assert kv_bytes(SMALL, 10) == 2 * 2 * 2 * 2 * 10
     assert kv_bytes(SMALL, 10, "float32") == 2 * kv_bytes(SMALL, 10)
-    # 3 sequences of 10 tokens that share the first 4: 4 + 3 * 6
-    assert peak_kv_bytes(SMALL, 3, 10, shared=4) == kv_bytes(SMALL, 22)
 
 
 @pytest.mark.parametrize("name", MICRO)

@@ -46,6 +46,12 @@ def test_prices_by_hand():
     assert row["memory"] == row["weights"] + 2 * (2 * 2 * 4 * 30)
 
 
+def test_the_attention_term_is_counted_if_contexts_are_given():
+    one = priced({"best": [0.2]}, ns=(1,))
+    (row,) = options("1b", one, shape(100), shape(800), context=30, attention=cost.Context(3, 0, 5)).to_dict("records")
+    assert row["flops_policy"] == 10 * (2 * 100 + 4 * 3) and row["flops_prm"] == 20 * (2 * 800 + 4 * 5)
+
+
 def test_a_strategy_that_asks_no_prm_does_not_pay_for_its_weights():
     (row,) = LARGE.options.to_dict("records")
     assert row["weights"] == 1600 and row["flops_prm"] == 0 and row["memory"] == 1600 + 2 * 2 * 30

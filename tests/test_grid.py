@@ -48,6 +48,18 @@ def test_a_strategy_has_its_own_budgets_and_a_curve_over_them():
     assert (curves["low"] <= curves["accuracy"]).all()
 
 
+def test_a_search_is_read_off_by_whole_subtrees_only():
+    one = part("dvts", n=4, ns=[2, 4])
+    results = tuple(replace(result, subtree=2) for result in one.run.results)
+    run = replace(one.run, results=results)
+    dvts = replace(one, run=run, graded=tables.grade(run.problems, results))
+    # one of its two subtrees holds the right answer
+    assert build([dvts]).accuracy_M_n_P[0].tolist() == [[0.5, 0.5], [1, 1]]
+    assert build([dvts]).tokens_M_n_P_K[0, 0, 0].tolist() == [8, 12, 0, 20, 0]
+    with pytest.raises(UserError):
+        build([replace(dvts, ns=[1])])
+
+
 @pytest.mark.parametrize(
     ("parts", "told"),
     [

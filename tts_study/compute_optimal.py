@@ -55,6 +55,8 @@ class Chosen:
     def as_strategy(self, label: str, *, extra: int = 0, probe_P_K: Floats | float = 0.0) -> Grid:
         """The grid with the choice as one more strategy: its accuracy, and the mean cost of what it chose.
 
+        A probe's seconds are taken to be those of as many more generations.
+
         Args:
             label: the choice's, such as "compute_optimal".
             extra: generations spent beside n, on the probe of predicted difficulty.

@@ -70,11 +70,6 @@ def kv_bytes(shape: Shape, tokens: float, dtype: str = "bfloat16") -> float:
     return 2 * shape.layers * shape.kv_width * DTYPE_BYTES[dtype] * tokens
 
 
-def peak_kv_bytes(shape: Shape, sequences: int, tokens: int, shared: int = 0, dtype: str = "bfloat16") -> float:
-    """The most that the KV cache holds for one problem: all its sequences at full length, their shared prefix once."""
-    return kv_bytes(shape, shared + sequences * (tokens - shared), dtype)
-
-
 def tokens_at(run: Run, n: int, method: Method) -> Floats:
     """Tokens of each kind that `n` of a run's N completions take, per problem, as a mean over subsets: shape (P, K).
 

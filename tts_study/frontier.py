@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from tts_study import cost, estimators
+from tts_study.cost import NO_ATTENTION, Context
 from tts_study.crossing import Curve, Reach, overtaking
 from tts_study.errors import UserError
 from tts_study.grid import Grid
@@ -50,6 +51,7 @@ def contender(
     prm: Shape,
     *,
     context: int,
+    attention: Context = NO_ATTENTION,
     choices: Mapping[str, Curve] = MappingProxyType({}),
     seed: int = 0,
 ) -> Contender:
@@ -59,10 +61,20 @@ def contender(
     `compute_optimal.choice_curve` with the same seed.
     """
     curves = {name: choices.get(name) or grid.curve(name, seed=seed) for name in grid.strategies}
-    return Contender(policy, grid, options(policy, grid, shape, prm, context=context, seed=seed), curves)
+    table = options(policy, grid, shape, prm, context=context, attention=attention, seed=seed)
+    return Contender(policy, grid, table, curves)
 
 
-def options(policy: str, grid: Grid, shape: Shape, prm: Shape, *, context: int, seed: int = 0) -> pd.DataFrame:
+def options(
+    policy: str,
+    grid: Grid,
+    shape: Shape,
+    prm: Shape,
+    *,
+    context: int,
+    attention: Context = NO_ATTENTION,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Accuracy and prices of each strategy and n.
 
     Args:
@@ -71,6 +83,7 @@ def options(policy: str, grid: Grid, shape: Shape, prm: Shape, *, context: int, 
         shape: the policy's.
         prm: the PRM's.
         context: tokens of a prompt with a long completion, as of `cost.longest_context`, for the KV cache.
+        attention: average contexts, to count the attention term in FLOPs.
         seed: of the bootstrap.
 
     Returns:
@@ -84,7 +97,8 @@ def options(policy: str, grid: Grid, shape: Shape, prm: Shape, *, context: int, 
             band = estimators.bootstrap(grid.accuracy_M_n_P[m, j], seed=seed)
             tokens_K = grid.tokens_M_n_P_K[m, j].mean(axis=0)
             row = dict(policy=policy, method=strategy, n=n, accuracy=band.estimate, low=band.low, high=band.high)
-            rows.append(row | _prices(tokens_K, n, shape, prm, context) | {"seconds": grid.seconds_M_n[m, j]})
+            row |= _prices(tokens_K, n, shape, prm, context, attention)
+            rows.append(row | {"seconds": grid.seconds_M_n[m, j]})
     return pd.DataFrame(rows)
 
 
@@ -169,9 +183,12 @@ def overtaking_at_equal(price: str, small: Contender, strategy: str, large: Cont
     return overtaking(_priced(small, strategy, price), _priced(large, rival, price))
 
 
-def _prices(tokens_K: np.ndarray, n: int, shape: Shape, prm: Shape, context: int) -> dict[str, float]:
+def _prices(
+    tokens_K: np.ndarray, n: int, shape: Shape, prm: Shape, context: int, attention: Context
+) -> dict[str, float]:
     generated, scored = (float(tokens_K[cost.KINDS.index(kind)]) for kind in ("generated", "scored"))
-    policy_flops, prm_flops = float(cost.policy_flops(tokens_K, shape)), float(cost.prm_flops(tokens_K, prm))
+    policy_flops = float(cost.policy_flops(tokens_K, shape, attention))
+    prm_flops = float(cost.prm_flops(tokens_K, prm, attention))
     models = [shape, prm] if scored else [shape]
     weights = sum(model.weight_bytes for model in models)
     kv = sum(cost.kv_bytes(model, n * context) for model in models)
