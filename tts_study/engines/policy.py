@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from tts_study.engines.engine import Engine, EngineSettings, OnEngine, Sample
-from tts_study.engines.vllm import VllmEngine
+from tts_study.engines.vllm import NOISE, VllmEngine
 from tts_study.prompts import policy_tokens
 from tts_study.records import Cost, Generation, Problem, Sampled, Stop
 from tts_study.steps import STEP_SEPARATOR
@@ -51,7 +51,7 @@ class VllmPolicy(OnEngine):
             UserError: there is no such checkpoint.
         """
         self.settings = settings
-        self.engine = engine or VllmEngine(settings)
+        self.engine = engine or VllmEngine(settings, lambda: NOISE)
 
     async def start(self) -> None:
         """Start the engine now instead of with the first request."""

@@ -33,6 +33,11 @@ QUIET = {
 }
 
 
+# the logits processor that draws a policy's samples, as vLLM's process loads it, and its argument
+NOISE = {"logits_processors": ["tts_study.engines.noise:SeededNoise"]}
+NOISE_ARGUMENT = "seeded_noise"
+
+
 def engine_args(settings: EngineSettings) -> dict[str, Any]:
     """The settings in vLLM's own terms (`EngineArgs`, `LLM`); imports vLLM."""
     for name, value in QUIET.items():
@@ -122,7 +127,7 @@ class VllmEngine(Engine):
         from vllm.sampling_params import RequestOutputKind
 
         params = SamplingParams(
-            **sampling, output_kind=RequestOutputKind.FINAL_ONLY, detokenize=bool(sampling.get("stop"))
+            **drawn(sampling), output_kind=RequestOutputKind.FINAL_ONLY, detokenize=bool(sampling.get("stop"))
         )
         output = await self._last(llm.generate(self._input(token_ids), params, str(next(self._request_numbers))))
         (sample,) = output.outputs
@@ -169,3 +174,11 @@ class VllmEngine(Engine):
                 f"The engine of {self.settings.model!r} died, most often for want of memory: see vLLM's last lines, "
                 "lower max_num_seqs or the memory shares, and run again."
             ) from error
+
+
+def drawn(sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """How a sample is drawn: by noise of our own, or by vLLM where it is greedy or from a nucleus, to be found first."""
+    temperature, top_p, seed = (sampling[name] for name in ("temperature", "top_p", "seed"))
+    if temperature == 0 or top_p < 1:
+        return dict(sampling)
+    return {**sampling, "temperature": 0.0, "seed": None, "extra_args": {NOISE_ARGUMENT: (seed, temperature)}}
