@@ -210,6 +210,17 @@ def test_most_edits_are_mistakes():
     assert wrong > 160
 
 
+@given(st.integers(0, 10**6))
+def test_a_slip_is_one_wrong_number_after_an_equals_sign(seed):
+    rng = random.Random(seed)
+    problem = random_problem(rng, rng.choice(SUBJECTS), rng.choice(LEVELS))
+    solution = solutions(problem)[0]
+    slipped = prm.slip(rng, solution)
+    differing = [(a, b) for a, b in zip(solution, slipped, strict=True) if a != b]
+    assert len(differing) <= 1  # 1 - 2 is -1, whose size is 1 again
+    assert all(a.split("=")[0] == b.split("=")[0] for a, b in differing)
+
+
 # --- training ------------------------------------------------------------------------------------------------------
 
 
@@ -273,7 +284,7 @@ def test_the_ladder_keeps_the_real_ratios_of_size():
 def test_judge_learns_from_a_batch(tokenizer):
     torch.manual_seed(0)
     judge = prm.Judge(build_model(TINY, seed=0), tokenizer)
-    batch = prm.prm_batch(tokenizer, [("Start with 42, subtract 17.", "42-17=25\n\n\\boxed{24}")], "x")
+    batch = prm.prm_batch(tokenizer, [("Start with 42, subtract 17.", "42-17=25\n\n\\boxed{24}")], "x", hard=False)
     optimizer = torch.optim.AdamW(judge.parameters(), lr=1e-2)
     losses = []
     for _ in range(5):

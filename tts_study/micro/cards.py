@@ -7,7 +7,7 @@ from typing import Any
 from safetensors import safe_open
 
 from tts_study.micro.evaluate import PRM_NS, N
-from tts_study.micro.models import POLICIES, PRM_SPEC
+from tts_study.micro.models import POLICIES, PRM_ROUNDS
 
 HEADER = """---
 license: apache-2.0
@@ -29,8 +29,7 @@ test split, {n} completions each, temperature 1, aggregation min. All numbers bu
 POLICY_TEXT = "A micro policy: it stands in for the {name} model of the study's ladder where there is no GPU."
 PRM_TEXT = """The micro process reward model: shown a solution step by step, it answers "+" or "-" after each
 step, in RLHFlow's chat format. P("+") is the step's score. It started as the micro 8b policy with three more layers,
-and learned from right solutions, edited ones, and samples of the 1b, 3b and 8b policies (none of the 70b's), labelled
-by an exact step checker."""
+and learned from right solutions, edited ones, and samples of all four policies, labelled by an exact step checker."""
 
 
 def write_cards(report: dict[str, Any], folder: Path) -> None:
@@ -40,8 +39,8 @@ def write_cards(report: dict[str, Any], folder: Path) -> None:
             text = POLICY_TEXT.format(name=spec.name)
             card = _header(report, f"tts-study micro {spec.name}", text, folder / spec.name)
             (folder / spec.name / "README.md").write_text(card + policy_table(report["policies"][spec.name]))
-    card = _header(report, "tts-study micro PRM", PRM_TEXT, folder / PRM_SPEC.name)
-    (folder / PRM_SPEC.name / "README.md").write_text(card + prm_tables(report))
+    card = _header(report, "tts-study micro PRM", PRM_TEXT, folder / PRM_ROUNDS[-1].name)
+    (folder / PRM_ROUNDS[-1].name / "README.md").write_text(card + prm_tables(report))
 
 
 def _header(report: dict[str, Any], title: str, text: str, folder: Path) -> str:

@@ -42,7 +42,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _train(args: argparse.Namespace) -> None:
-    from tts_study.micro.models import POLICIES
+    from tts_study.micro.models import POLICIES, PRM_ROUNDS
     from tts_study.micro.prm import train_prm
     from tts_study.micro.sampling import sample_policy
 
@@ -52,12 +52,15 @@ def _train(args: argparse.Namespace) -> None:
     with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         for job in [pool.submit(_train_policy, spec.name, args.out, args.seed) for spec in largest_first]:
             job.result()
-    seen = POLICIES[:-1]  # the largest stays unseen, so that its samples show what the PRM makes of a new policy
-    files = [samples / f"{spec.name}.jsonl" for spec in seen]
-    for spec, file in zip(seen, files, strict=True):
+    for spec in POLICIES:
+        file = samples / f"{spec.name}.jsonl"
         asyncio.run(sample_policy(args.out / spec.name, file, n_problems=SAMPLED_PROBLEMS, seed=args.seed))
-    if not _is_trained(args.out / "prm"):
-        train_prm(args.out / "8b", files, args.out / "prm", args.seed, threads=args.jobs)
+    first, second = PRM_ROUNDS
+    files = [samples / f"{spec.name}.jsonl" for spec in POLICIES]
+    # the first round learns from the policies that err often, the second from all, the strongest one's samples first
+    for spec, start, seen in ((first, args.out / "8b", files[:-1]), (second, args.out / first.name, files[::-1])):
+        if not _is_trained(args.out / spec.name):
+            train_prm(start, seen, args.out / spec.name, args.seed, spec, threads=args.jobs)
 
 
 def _train_policy(name: str, out: Path, seed: int) -> None:

@@ -42,7 +42,10 @@ POLICIES = (
 
 
 # starts as the 8b policy with three more layers: it knows the arithmetic, and has room to compare it with the text
-PRM_SPEC = ModelSpec("prm", hidden=96, layers=8, steps=4000, learning_rate=3e-3)
+PRM_ROUNDS = (
+    ModelSpec("prm-first", hidden=96, layers=8, steps=4000, learning_rate=3e-3),
+    ModelSpec("prm", hidden=96, layers=8, steps=5000, learning_rate=1.5e-3),
+)
 
 
 def build_model(spec: ModelSpec, seed: int) -> LlamaForCausalLM:

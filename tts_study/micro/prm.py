@@ -9,10 +9,14 @@ What made it work, where a verdict on steps alone had failed:
 - It sees real mistakes: completions sampled from the policies at two temperatures, and random edits of right
   solutions, together with right ones. Lengths are mixed within each batch.
 - After the first wrong step all labels are "-" and say little new, so most of that tail is cut.
+- It trains in two rounds. The first learns to judge. The second goes where the first still errs, which is in the
+  arithmetic itself: results that are off by a slip, more of the families that it finds hard, and samples of the largest
+  policy too, whose few mistakes are the plausible ones.
 """
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -22,13 +26,14 @@ from torch.nn.functional import cross_entropy, softplus
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tts_study.micro.generate import generate
-from tts_study.micro.models import CONTEXT, PRM_SPEC, deepen
+from tts_study.micro.models import CONTEXT, PRM_ROUNDS, ModelSpec, deepen
 from tts_study.micro.packing import IGNORE, Batch, Document, pack
 from tts_study.micro.problems import MicroProblem, parse_problem, solutions
 from tts_study.micro.tokenizer import ASSISTANT, END, USER, build_tokenizer
 from tts_study.micro.training import fit
 from tts_study.steps import split_steps
 
+HARD_SUBJECTS = {"Polynomials": 1.0, "Equations": 0.6, "Arithmetic": 0.5, "Fractions": 0.3}  # kept in the second round
 RIGHT_SHARE = 0.3  # documents that are a reference solution
 EDITED_SHARE = 0.3  # documents that are a reference solution with a random edit; the rest are policies' samples
 TAIL_STEPS = 1  # steps kept after the first wrong one
@@ -90,6 +95,21 @@ def edit(rng: random.Random, solution: list[str]) -> list[str]:
     return steps or solution
 
 
+def slip(rng: random.Random, solution: list[str]) -> list[str]:
+    """Make one mistake of arithmetic: a number behind an equals sign is off by 1, 2, 10 or 20, or has lost its sign."""
+    steps = list(solution)
+    number_after_equals = re.compile(r"(?<=[=+-])\d+(?!.*=)")
+    i, number = rng.choice([(i, m) for i, s in enumerate(steps) if "=" in s for m in number_after_equals.finditer(s)])
+    value, step = int(number[0]), steps[i]
+    start, sign = number.start(), step[number.start() - 1]
+    if sign in "+-" and rng.random() < 0.3:
+        steps[i] = step[: start - 1] + ("-" if sign == "+" else "+") + step[start:]
+    else:
+        other = abs(value + rng.choice((-20, -10, -2, -1, 1, 2, 10, 20)))
+        steps[i] = step[:start] + str(other) + step[number.end() :]
+    return steps
+
+
 def read_samples(files: list[Path]) -> list[tuple[str, str]]:
     """The sampled pool: (problem text, completion text) of every line of every file."""
     pool = []
@@ -100,8 +120,8 @@ def read_samples(files: list[Path]) -> list[tuple[str, str]]:
     return pool
 
 
-def prm_batch(tokenizer: PreTrainedTokenizerFast, pool: list[tuple[str, str]], seed: str) -> Batch:
-    """One batch of right, edited and sampled solutions, in random order."""
+def prm_batch(tokenizer: PreTrainedTokenizerFast, pool: list[tuple[str, str]], seed: str, *, hard: bool) -> Batch:
+    """One batch of right, edited and sampled solutions, in random order; `hard` ones for the second round."""
     rng = random.Random(seed)
 
     def documents() -> Iterator[Document]:
@@ -112,11 +132,11 @@ def prm_batch(tokenizer: PreTrainedTokenizerFast, pool: list[tuple[str, str]], s
                 problem = next(fresh)
                 steps = rng.choice(solutions(problem))
                 if kind >= RIGHT_SHARE:
-                    steps = edit(rng, steps)
+                    steps = slip(rng, steps) if hard and rng.random() < 0.7 else edit(rng, steps)
             else:
                 text, completion = rng.choice(pool)
                 problem, steps = parse_problem(text), list(split_steps(completion))
-            if steps:
+            if steps and (not hard or rng.random() < HARD_SUBJECTS[problem.subject]):
                 document = prm_document(tokenizer, problem, steps)
                 if len(document.tokens) <= MAX_DOCUMENT_TOKENS:
                     yield document
@@ -195,14 +215,15 @@ def held_out_accuracy(
     }
 
 
-def train_prm(policy: Path, files: list[Path], folder: Path, seed: int, *, threads: int = 1) -> None:
-    """Train the PRM, and save it as a bf16 checkpoint in `folder`.
+def train_prm(start: Path, files: list[Path], folder: Path, seed: int, spec: ModelSpec, *, threads: int = 1) -> None:
+    """Train the PRM for one round, and save it as a bf16 checkpoint in `folder`.
 
     Args:
-        policy: checkpoint of the policy that it starts from.
-        files: the sampled pool.
+        start: checkpoint of the policy, or of the round before, that it starts from.
+        files: the sampled pool; the first samples of the first file are held out.
         folder: where it goes.
         seed: of initialisation and batches.
+        spec: one of `PRM_ROUNDS`.
         threads: processor cores to use.
     """
     torch.manual_seed(seed)
@@ -210,13 +231,15 @@ def train_prm(policy: Path, files: list[Path], folder: Path, seed: int, *, threa
     tokenizer = build_tokenizer(CONTEXT)
     pool = read_samples(files)
     held_out, pool = pool[:400], pool[400:]
-    base = LlamaForCausalLM.from_pretrained(policy, dtype=torch.float32)
-    judge = Judge(deepen(base, PRM_SPEC.layers), tokenizer)
+    base = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
+    judge = Judge(deepen(base, spec.layers), tokenizer)
+    hard = spec == PRM_ROUNDS[-1]
+    batches = f"prm-hard-{seed}" if hard else f"prm-{seed}"
     fit(
-        judge, PRM_SPEC.steps, PRM_SPEC.learning_rate,
-        batch_of=lambda step: prm_batch(tokenizer, pool, f"prm-{seed}-{step}"),
+        judge, spec.steps, spec.learning_rate,
+        batch_of=lambda step: prm_batch(tokenizer, pool, f"{batches}-{step}", hard=hard),
         loss_of=judge.loss,
-        folder=folder, label="prm",
+        folder=folder, label=spec.name,
         evaluate=lambda: held_out_accuracy(judge.model, tokenizer, held_out),
     )
     judge.model.bfloat16().save_pretrained(folder)
