@@ -5,6 +5,7 @@ from tts_study.plots.look import COLORS, LABELS, WIDTH, save
 from tts_study.plots.optimal import chosen_map
 from tts_study.plots.rivals import accuracy_against_price, small_against_large
 from tts_study.plots.steps import step_heatmap
+from tts_study.plots.tree import search_tree
 
 __all__ = [
     "COLORS",
@@ -15,6 +16,7 @@ __all__ = [
     "accuracy_bars_by_level",
     "chosen_map",
     "save",
+    "search_tree",
     "small_against_large",
     "step_heatmap",
 ]

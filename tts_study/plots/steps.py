@@ -1,8 +1,6 @@
 """Completions beside each other, each step shaded by its score."""
 
-import textwrap
 from collections.abc import Sequence
-from functools import cache
 from math import ceil
 from typing import Any
 
@@ -10,9 +8,9 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
 
 from tts_study.plots.look import MONOSPACE, SCORE_COLORS, WIDTH, finish, style
+from tts_study.plots.text import printable, wrapped
 from tts_study.records import Completion
 
 
@@ -52,7 +50,7 @@ def step_heatmap(completions: Sequence[Completion], titles: Sequence[str]) -> Fi
 def _draw_column(
     axes: Axes, cells: Sequence[tuple[str, float | None]], title: str, left: float, top: float, width: float
 ) -> None:
-    axes.text(left, top + 0.2, _printable(title), va="center", fontsize=11, fontweight="bold")
+    axes.text(left, top + 0.2, printable(title), va="center", fontsize=11, fontweight="bold")
     y = top + 0.4
     for text, score in cells:
         height = _height(text)
@@ -69,7 +67,7 @@ def _draw_column(
 def _cells(completion: Completion, letters: int, most: int = 24) -> list[tuple[str, float | None]]:
     """The steps with their scores, wrapped; of more than `most`, those in the middle give way to a note."""
     scores = completion.step_scores or (None,) * len(completion.steps)
-    cells = [(_wrap(step, letters), score) for step, score in zip(completion.steps, scores, strict=True)]
+    cells = [(wrapped(step, letters), score) for step, score in zip(completion.steps, scores, strict=True)]
     if len(cells) <= most:
         return cells or [("(no step)", None)]
     return [*cells[: most - 2], (f"… {len(cells) - most + 1} more steps …"[:letters], None), cells[-1]]
@@ -82,22 +80,3 @@ def _letters(width: float) -> int:
 
 def _height(text: str) -> float:
     return 0.19 + 0.165 * (text.count("\n") + 1)
-
-
-def _wrap(step: str, letters: int, most: int = 5) -> str:
-    # no more than can be shown is looked at: model output may be of any length
-    text = _printable(step[: 2 * letters * most])
-    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, letters) or [""]]
-    if len(lines) > most or len(step) > 2 * letters * most:
-        lines = [*lines[: most - 1], lines[min(most, len(lines)) - 1][: letters - 1] + "…"]
-    return "\n".join(lines)
-
-
-def _printable(text: str) -> str:
-    """The text with what the font has no glyph for replaced: matplotlib warns of it and draws an empty box."""
-    return "".join(char if char == "\n" or ord(char) in _glyphs() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-@cache
-def _glyphs() -> frozenset[int]:
-    return frozenset(get_font(findfont(MONOSPACE)).get_charmap())
