@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -396,7 +397,7 @@ class Healthy(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
 
-child = subprocess.Popen(["sleep", "1000"])
+child = subprocess.Popen(["sleep", "100"])
 HTTPServer(("127.0.0.1", int(sys.argv[-1])), Healthy).serve_forever()
 """
 
@@ -437,6 +438,25 @@ async def test_a_server_that_ends_takes_the_other_with_it(standing_in):
     with pytest.raises(UserError, match=r"The server of the (policy|PRM) ended: "):
         await serve
     assert psutil.wait_procs(processes, timeout=10)[1] == []
+
+
+def test_servers_do_not_outlive_a_process_that_is_killed(tmp_path):
+    (tmp_path / "stand_in.py").write_text(STAND_IN)
+    code = (
+        "import asyncio, pathlib\n"
+        "from tts_study.engines import serving\n"
+        "serving.SERVER = (*serving.SERVER[:-1], 'stand_in')\n"
+        f"url, log = 'http://127.0.0.1:{serving.free_port()}', pathlib.Path({str(tmp_path)!r}) / 'log'\n"
+        "service = serving.Service('policy', 'x', 'x', url, (url.split(':')[-1],), log)\n"
+        "asyncio.run(serving.serve([service]))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), *sys.path))}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+    while "Ctrl-C" not in process.stdout.readline():
+        assert process.poll() is None
+    (server,) = psutil.Process(process.pid).children()
+    process.kill()
+    assert psutil.wait_procs([server], timeout=10)[1] == []
 
 
 def test_serve_wants_a_port_for_each_server(capsys):

@@ -35,8 +35,17 @@ from tts_study.store import relative
 
 Part = Literal["policy", "prm"]
 NAMES = {"policy": "policy", "prm": "PRM"}
+# runs a module as `python -m` does, except that Linux ends it (SIGTERM) when this process is gone, be it killed
+RUN = """
+import ctypes, runpy, signal, sys
+if sys.platform == "linux":
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 # what `vllm serve` runs; `vllm` itself asks for the version of a package "vllm", which its build for CPUs is not called
-SERVER = (sys.executable, "-m", "vllm.entrypoints.launchers.api_server.entry")
+SERVER = (sys.executable, "-c", RUN, "vllm.entrypoints.launchers.api_server.entry")
 FRONTEND = {"disable_uvicorn_access_log": True, "uvicorn_log_level": "warning"}
 POLL_SECONDS = 0.5
 
