@@ -1,12 +1,19 @@
 """The bench compares like with like: turns alternate, and each ratio says which way is better."""
 
 import asyncio
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tts_study.bench import WARM_UP, Bench, take_turns
 from tts_study.bench_remote import RemoteBench
+from tts_study.bench_search import SearchBench, Searched, Time, _lengths, _packed
+from tts_study.records import Completion, Cost, SearchResult
+from tts_study.watch import Watch
 
 
-def test_both_are_warmed_up_and_thentake_turns_with_changing_order():
+def test_both_are_warmed_up_and_then_take_turns_with_changing_order():
     calls = []
 
     async def ours(work):
@@ -41,3 +48,45 @@ def test_the_price_of_servers_is_their_seconds_over_those_in_this_process():
         "3.0 / 2.0, ratio 1.50; 99.5% of the samples", "1.0 / 2.0, ratio 0.50", "2e-07", "both      ratio 1.00",
     ):  # fmt: skip
         assert told in str(bench)
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6).map(tuple), max_size=12, unique=True))
+def test_packed_texts_hold_each_prefix_once_and_none_is_longer_than_the_longest(texts):
+    prefixes = {text[: i + 1] for text in texts for i in range(len(text))}
+    packed = _packed(texts)
+    assert sum(map(len, packed)) == len(prefixes)
+    assert all(len(text) <= max(map(len, texts)) for text in packed)
+
+
+def test_the_floor_of_sampling_has_each_completions_length_and_that_of_a_search_equal_parts():
+    completions = tuple(Completion(("x",), tokens, True) for tokens in (3, 4, 0))
+    sampled = SearchResult("p", completions, Cost(generated=7))
+    assert _lengths((1, 2), sampled) == [((1, 2), 3), ((1, 2), 4)]
+    pruned_too = replace(sampled, cost=Cost(generated=11))
+    assert _lengths((1, 2), pruned_too) == [((1, 2), 4), ((1, 2), 4), ((1, 2), 3)]
+
+
+def test_a_watch_counts_the_time_without_requests_only(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    watch = Watch()
+    now = 2.0
+    with watch.request():
+        now = 5.0
+        with watch.request():
+            now = 6.0
+        now = 7.0
+    now = 10.0
+    assert watch.idle() == 2.0 + 3.0
+    with watch.request():
+        now = 20.0
+        assert watch.idle() == 2.0 + 3.0
+
+
+def test_a_search_bench_tells_ratios_to_its_floor():
+    searched = Searched(Time(30.0, 50.0), (0.01, 0.25), Cost(generated=1000, scored=130), (), ((0,) * 100,))
+    bench = SearchBench("dvts", 64, 10, searched, Time(15.0, 15.0), Time(5.0, 10.0))
+    assert (bench.ratio, bench.processor_ratio) == (1.5, 2.0)
+    told = str(bench)
+    assert "ratio 1.50 (at most 1.6), of processor time 2.00" in told
+    assert "over distinct ones 1.30" in told and "policy 1%, PRM 25%" in told

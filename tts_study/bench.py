@@ -105,7 +105,7 @@ async def _bench_sampling(
     async with VllmPolicy(settings) as policy:
         await policy.start()
         prompts = [policy.prompt(problem) for problem in problems]
-        llm = _plain(settings)
+        llm = plain_llm(settings)
         from vllm import SamplingParams
 
         params = SamplingParams(
@@ -116,11 +116,11 @@ async def _bench_sampling(
             return await asyncio.gather(*(policy.complete(prompt, n=n, seed=seed) for prompt in prompts))
 
         async def plain(prompts: Sequence[tuple[int, ...]]) -> int:
-            outputs = llm.generate(_tokens_prompts(prompts), params, use_tqdm=False)
+            outputs = llm.generate(tokens_prompts(prompts), params, use_tqdm=False)
             return sum(len(sample.token_ids) for output in outputs for sample in output.outputs)
 
         turns = await take_turns(ours, plain, prompts, repeats)
-        _shut_down(llm)
+        shut_down(llm)
     samples = turns[0][0][1]
     speeds = [sum(sampled.cost.generated for sampled in result) / seconds for seconds, result in turns[0]]
     plain_speeds = [tokens / seconds for seconds, tokens in turns[1]]
@@ -141,17 +141,17 @@ async def _bench_scoring(
         ]
         from vllm.config import PoolerConfig
 
-        llm = _plain(settings, **prm.engine_args(), pooler_config=PoolerConfig(task="token_classify"))
+        llm = plain_llm(settings, **prm.engine_args(), pooler_config=PoolerConfig(task="token_classify"))
 
         async def ours(pairs: Sequence[tuple[Problem, Any]]) -> None:
             await asyncio.gather(*(prm.score_solutions(problem, attempts) for problem, attempts in pairs))
 
         async def plain(pairs: Sequence[tuple[Problem, Any]]) -> None:
             chosen = texts if len(pairs) == len(problems) else texts[: len(pairs)]
-            llm.encode(_tokens_prompts(chosen), pooling_task="token_classify", use_tqdm=False)
+            llm.encode(tokens_prompts(chosen), pooling_task="token_classify", use_tqdm=False)
 
         turns = await take_turns(ours, plain, list(zip(problems, solutions, strict=True)), repeats)
-        _shut_down(llm)
+        shut_down(llm)
     seconds, plain_seconds = (statistics.median(seconds for seconds, _ in contestant) for contestant in turns)
     return len(texts), seconds, plain_seconds
 
@@ -175,18 +175,21 @@ async def take_turns(
     return turns
 
 
-def _plain(settings: EngineSettings, **overrides: Any) -> "LLM":
+def plain_llm(settings: EngineSettings, **overrides: Any) -> "LLM":
+    """Plain vLLM with the same model and settings; `overrides` are more of its `EngineArgs`."""
     args = engine_args(settings) | overrides
     from vllm import LLM
 
     return LLM(**args)
 
 
-def _shut_down(llm: "LLM") -> None:
+def shut_down(llm: "LLM") -> None:
+    """End its processes."""
     llm.llm_engine.engine_core.shutdown()
 
 
-def _tokens_prompts(prompts: Sequence[Sequence[int]]) -> list["TokensPrompt"]:
+def tokens_prompts(prompts: Sequence[Sequence[int]]) -> list["TokensPrompt"]:
+    """Token ids as plain vLLM wants them."""
     from vllm import TokensPrompt
 
     return [TokensPrompt(prompt_token_ids=list(prompt)) for prompt in prompts]

@@ -15,6 +15,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     bench = commands.add_parser("bench", help="time engines beside plain vLLM, servers or Ray; or try out answers")
     bench.add_argument("what", nargs="?", choices=BENCHES, default="engines", help="engines by default")
     add_profile(bench)
+    bench.add_argument("--strategy", help="time beam_search, dvts or best_of_n beside the least that its tokens cost")
+    bench.add_argument("--ns", type=positive, nargs="+", help="of a strategy: several n, one after the other")
     bench.add_argument("--n", type=positive, default=64, help="completions of each problem")
     bench.add_argument("--problems", type=positive, default=100, help="the data set's first so many problems")
     bench.add_argument("--seed", type=natural, default=0, help="of the samples")
@@ -35,8 +37,16 @@ def _bench(arguments: argparse.Namespace) -> None:
     from tts_study.runs import check_budget
 
     profile = profile_of(arguments)
-    check_budget("best_of_n", arguments.n, profile.beam_width)
+    ns = arguments.ns or [arguments.n]
+    for n in ns:
+        check_budget(arguments.strategy or "best_of_n", n, profile.beam_width)
     problems = load_problems(profile, arguments.problems)
+    if arguments.strategy:
+        from tts_study.bench_search import run_search_bench
+
+        benches = run_search_bench(profile, arguments.strategy, problems, ns=ns, seed=arguments.seed)
+        print(*asyncio.run(benches), sep="\n")
+        return
     if arguments.what == "ray":
         from tts_study.bench_ray import bench_bookkeeping, bench_workers
 

@@ -1,0 +1,241 @@
+"""How fast is a search, next to the least that its tokens cost?
+
+The floor is what plain vLLM takes, engines started and warmed, one after the other, for
+
+- `LLM.generate`: as many tokens as the search generated for each problem, pruned ones included, but in as few requests
+  as the problem has completions, all at once, so that every batch is full;
+- `LLM.encode`: the tokens that the PRM had to read, each once: what the solutions and partial solutions of a problem
+  have in common is counted once, and all is packed into texts as long as the longest.
+
+Both are lower bounds of a kind: no step of theirs waits for another, and nothing is read twice. Beside the wall-clock
+times, the processor time of all processes is told: on a CPU that others use too, that ratio is the one to look at.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import psutil
+
+from tts_study.bench import WARM_UP, plain_llm, shut_down, tokens_prompts
+from tts_study.engines.policy import PolicySettings, VllmPolicy
+from tts_study.engines.prm import PRMSettings, VllmPRM
+from tts_study.engines.shared import policy_settings, prm_settings
+from tts_study.errors import UserError
+from tts_study.profiles import Profile
+from tts_study.records import Cost, Problem, SearchResult
+from tts_study.runs import Search, at_once
+from tts_study.strategies import STRATEGIES
+from tts_study.watch import WatchedPolicy, WatchedPRM
+
+
+@dataclass(frozen=True)
+class Time:
+    """Seconds by the clock, and of the processors, in this process and those that it started."""
+
+    wall: float
+    processors: float
+
+    def __add__(self, other: "Time") -> "Time":
+        return Time(self.wall + other.wall, self.processors + other.processors)
+
+    def __sub__(self, other: "Time") -> "Time":
+        return Time(self.wall - other.wall, self.processors - other.processors)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that was watched.
+
+    Attributes:
+        time: of all problems.
+        idle: share of it in which each engine had nothing to do: the policy's, the PRM's.
+        cost: tokens, of all problems.
+        lengths: a request's prompt and how many tokens to generate, for the floor.
+        texts: the PRM's tokens, each once, for the floor.
+    """
+
+    time: Time
+    idle: tuple[float, float]
+    cost: Cost
+    lengths: tuple[tuple[tuple[int, ...], int], ...]
+    texts: tuple[tuple[int, ...], ...]
+
+    @property
+    def distinct(self) -> int:
+        """How many tokens the PRM had to read, each once."""
+        return sum(map(len, self.texts))
+
+
+@dataclass(frozen=True)
+class SearchBench:
+    """A search and its floor: the policy's and the PRM's part."""
+
+    strategy: str
+    n: int
+    problems: int
+    searched: Searched
+    generating: Time
+    scoring: Time
+
+    @property
+    def ratio(self) -> float:
+        """Our time over the floor; lower is better."""
+        return self.searched.time.wall / (self.generating + self.scoring).wall
+
+    @property
+    def processor_ratio(self) -> float:
+        """The same of the processors' time."""
+        return self.searched.time.processors / (self.generating + self.scoring).processors
+
+    def __str__(self) -> str:
+        searched, cost, wall = self.searched, self.searched.cost, self.searched.time.wall
+        most = 1.2 if self.strategy not in ("beam_search", "dvts") else 1.6
+        return (
+            f"{self.strategy}, n={self.n}, {self.problems} problems: {wall:.1f} s, "
+            f"{1000 * wall / self.n / self.problems:.2f} ms a completion\n"
+            f"floor     {(self.generating + self.scoring).wall:.1f} s: generating {cost.generated:,} tokens "
+            f"{self.generating.wall:.1f} s, scoring {searched.distinct:,} tokens {self.scoring.wall:.1f} s; "
+            f"ratio {self.ratio:.2f} (at most {most}), of processor time {self.processor_ratio:.2f}\n"
+            f"PRM       {cost.scored:,} tokens computed, over distinct ones {cost.scored / searched.distinct:.2f} "
+            f"(at most 1.30), {cost.scored_cached:,} cached\n"
+            f"idle      policy {searched.idle[0]:.0%}, PRM {searched.idle[1]:.0%} of the time"
+        )
+
+
+async def run_search_bench(
+    profile: Profile, strategy: str, problems: Sequence[Problem], *, ns: Sequence[int], seed: int
+) -> list[SearchBench]:
+    """Watch a search of all problems for each n, and measure its floor; starts four engines, two at a time.
+
+    Args:
+        profile: which models, and how to search.
+        strategy: one that asks a PRM.
+        problems: what to search.
+        ns: numbers of completions.
+        seed: of the search.
+
+    Raises:
+        UserError: the strategy asks no PRM, or there is no such checkpoint.
+    """
+    if not STRATEGIES[strategy].needs_prm:
+        raise UserError(f"{strategy} asks no PRM: time one that does, such as beam_search, dvts or best_of_n")
+    for_policy, for_prm = policy_settings(profile), prm_settings(profile)
+    async with VllmPolicy(for_policy) as policy, VllmPRM(for_prm) as prm:
+        await asyncio.gather(policy.start(), prm.start())
+        await _watched(profile, strategy, problems[:WARM_UP], policy, prm, ns[0], seed + 1)
+        searches = []
+        for n in ns:
+            for engine in (policy.engine, prm.engine):  # searches with the same seed have much in common
+                await (await engine.start()).reset_prefix_cache()
+            searches.append(await _watched(profile, strategy, problems, policy, prm, n, seed))
+        prm_args = prm.engine_args()
+    generating = _generate_plainly(for_policy, searches)
+    scoring = _score_plainly(for_prm, prm_args, searches)
+    measured = zip(ns, searches, generating, scoring, strict=True)
+    return [SearchBench(strategy, n, len(problems), s, generated, scored) for n, s, generated, scored in measured]
+
+
+async def _watched(
+    profile: Profile,
+    strategy: str,
+    problems: Sequence[Problem],
+    policy: VllmPolicy,
+    prm: VllmPRM,
+    n: int,
+    seed: int,
+) -> Searched:
+    watched_policy, watched_prm = WatchedPolicy(policy), WatchedPRM(prm)
+    search = Search(strategy, watched_policy, watched_prm, n, seed, STRATEGIES[strategy].options_of(profile))
+    room = asyncio.Semaphore(at_once(profile, n))
+
+    async def solve(problem: Problem) -> SearchResult:
+        async with room:
+            return await search.solve(problem)
+
+    began = _now()
+    results = await asyncio.gather(*map(solve, problems))
+    taken = _now() - began
+    idle = watched_policy.watch.idle() / taken.wall, watched_prm.watch.idle() / taken.wall
+    lengths = [each for p, result in zip(problems, results, strict=True) for each in _lengths(policy.prompt(p), result)]
+    texts = [text for problem in problems for text in _packed(_marked(prm, problem, watched_prm.asked))]
+    cost = sum((result.cost for result in results), Cost())
+    return Searched(taken, idle, cost, tuple(lengths), tuple(texts))
+
+
+def _now() -> Time:
+    """The clocks as they are; differences count. A process that ends between two readings takes its time with it."""
+    here = psutil.Process()
+    used = [process.cpu_times() for process in (here, *here.children(recursive=True))]
+    return Time(time.perf_counter(), sum(times.user + times.system for times in used))
+
+
+def _lengths(prompt: tuple[int, ...], result: SearchResult) -> list[tuple[tuple[int, ...], int]]:
+    """A request for each completion: its own tokens if they are all, else equal parts of what the search generated."""
+    requests = len(result.completions)
+    own = [completion.tokens for completion in result.completions]
+    share, left = divmod(result.cost.generated, requests)
+    lengths = own if sum(own) == result.cost.generated else [share + (i < left) for i in range(requests)]
+    return [(prompt, length) for length in lengths if length]
+
+
+def _marked(prm: VllmPRM, problem: Problem, asked: Sequence[tuple[Problem, tuple[str, ...]]]) -> list[tuple[int, ...]]:
+    """A problem's texts as the PRM read them."""
+    solutions = {steps for about, steps in asked if about == problem and steps}
+    marked = (prm.mark(problem, steps) for steps in solutions)
+    return [token_ids[: positions[-1] + 1] for token_ids, positions in marked]
+
+
+def _packed(texts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """All tokens of a prefix tree of texts, each once, in texts that are as long as the longest of them."""
+    if not texts:
+        return []
+    ordered = sorted(texts)  # a text follows the one that it has most in common with
+    new = list(ordered[0])
+    for before, text in zip(ordered, ordered[1:], strict=False):
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, text, strict=False)))
+        new += text[common:]
+    longest = max(map(len, texts))
+    return [tuple(new[i : i + longest]) for i in range(0, len(new), longest)]
+
+
+def _generate_plainly(settings: PolicySettings, searches: Sequence[Searched]) -> list[Time]:
+    llm = plain_llm(settings)
+    from vllm import SamplingParams
+
+    def generate(lengths: Sequence[tuple[tuple[int, ...], int]]) -> Time:
+        params = [
+            SamplingParams(
+                temperature=settings.temperature, top_p=settings.top_p, max_tokens=length, ignore_eos=True,
+                detokenize=False,
+            )
+            for _, length in lengths
+        ]  # fmt: skip
+        prompts = tokens_prompts([prompt for prompt, _ in lengths])
+        began = _now()
+        llm.generate(prompts, params, use_tqdm=False)
+        return _now() - began
+
+    generate(searches[0].lengths[: settings.max_num_seqs])
+    times = [generate(searched.lengths) for searched in searches]
+    shut_down(llm)
+    return times
+
+
+def _score_plainly(settings: PRMSettings, prm_args: dict, searches: Sequence[Searched]) -> list[Time]:
+    from vllm.config import PoolerConfig
+
+    llm = plain_llm(settings, **prm_args, pooler_config=PoolerConfig(task="token_classify"))
+
+    def score(texts: Sequence[tuple[int, ...]]) -> Time:
+        prompts = tokens_prompts(texts)
+        began = _now()
+        llm.encode(prompts, pooling_task="token_classify", use_tqdm=False)
+        return _now() - began
+
+    score(searches[0].texts[: settings.max_num_seqs])
+    times = [score(searched.texts) for searched in searches]
+    shut_down(llm)
+    return times
