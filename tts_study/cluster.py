@@ -265,7 +265,7 @@ async def run_on_ray(
             raise UserError(f"the Ray cluster has room for {most} workers of {of_what} each, not for {wanted}")
         each = at_once(profile, n)
         solver = Workers(partial(searcher, profile, strategy, n=n, seed=seed), workers=wanted, each=each, gpus=gpus)
-        title = f"{strategy} n={n}, {wanted} workers"
+        title = f"{strategy} n={n} on {wanted} worker{'s' * (wanted > 1)}"
         try:
             return await collect(
                 shard.of(problems), solver, path=path, header=header, title=title, concurrency=wanted * each
