@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tts_study import bench_ray, cli, cluster, store
-from tts_study.cluster import ATTEMPTS, Workers, connected, room
+from tts_study import bench_ray, cli, cluster, store, workers
+from tts_study.cluster import connected, room
 from tts_study.collect import collect
 from tts_study.engines.scripted import ScriptedPolicy, ScriptedPRM
 from tts_study.errors import EngineLost, UserError
 from tts_study.records import Problem
 from tts_study.runs import Search
+from tts_study.workers import ATTEMPTS, Workers
 
 ray = pytest.importorskip("ray")
 from ray import cloudpickle  # noqa: E402
@@ -87,8 +88,8 @@ def two_nodes(tries=4):
     return several
 
 
-async def search(path, make, problems=PROBLEMS, workers=2, each=2):
-    solver = Workers(make, workers=workers, each=each)
+async def search(path, make, problems=PROBLEMS, count=2, each=2):
+    solver = Workers(make, workers=count, each=each)
     try:
         return await collect(problems, solver, path=path, header=HEADER, title="", concurrency=99, progress=False)
     finally:
@@ -135,7 +136,7 @@ def once(path, problems=PROBLEMS):
 
 async def test_a_killed_worker_is_replaced(nodes, make, tmp_path):
     path = tmp_path / "run.jsonl"
-    searching = asyncio.create_task(search(path, make, workers=1))
+    searching = asyncio.create_task(search(path, make, count=1))
     await until(lambda: len(make.asked()) > 5)
     os.kill(make.asked()[0][0], signal.SIGKILL)
     assert (await searching).results == once(path).results
@@ -145,7 +146,7 @@ async def test_a_killed_worker_is_replaced(nodes, make, tmp_path):
 async def test_a_worker_whose_engine_died_is_replaced_but_not_for_ever(nodes, make, tmp_path):
     make.failing = {"p3": EngineLost("The engine of '1b' died.")}
     with pytest.raises(UserError) as error:
-        await search(tmp_path / "run.jsonl", make, PROBLEMS[:6], workers=1, each=1)
+        await search(tmp_path / "run.jsonl", make, PROBLEMS[:6], count=1, each=1)
     told = f"problem p3 first: {ATTEMPTS} workers in a row were lost at it: The engine of '1b' died."
     assert told in str(error.value)
     assert len({process for process, problem in make.asked() if problem == "p3"}) == ATTEMPTS
@@ -155,31 +156,38 @@ async def test_a_worker_whose_engine_died_is_replaced_but_not_for_ever(nodes, ma
 async def test_what_goes_wrong_in_a_worker_is_told_as_if_it_were_here(nodes, make, tmp_path):
     make.failing = {"p1": UserError("A prompt of 9 tokens does not fit.")}
     with pytest.raises(UserError) as error:
-        await search(tmp_path / "run.jsonl", make, PROBLEMS[:6], workers=1)
+        await search(tmp_path / "run.jsonl", make, PROBLEMS[:6], count=1)
     assert str(error.value).startswith("1 of 6 problems failed, problem p1 first: A prompt of 9 tokens does not fit. ")
     assert len(store.load(tmp_path / "run.jsonl").problems) == 5
     make.failing = {"p1": ZeroDivisionError()}
     with pytest.raises(ZeroDivisionError):
-        await search(tmp_path / "run.jsonl", make, PROBLEMS[:6], workers=1)
+        await search(tmp_path / "run.jsonl", make, PROBLEMS[:6], count=1)
     make.failing = {}
-    await search(tmp_path / "run.jsonl", make, PROBLEMS[:6], workers=1)
+    await search(tmp_path / "run.jsonl", make, PROBLEMS[:6], count=1)
     assert sorted(problem for _, problem in make.asked()) == ["p0", "p1", "p1", "p1", "p2", "p3", "p4", "p5"]
 
 
 async def test_a_cluster_without_room_is_told_at_once_or_after_a_while(nodes, make, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE", 8.0)
+    monkeypatch.setattr(workers, "PATIENCE", 8.0)
     with pytest.raises(UserError, match="the Ray cluster had no room for a worker for 8 s"):
-        await search(tmp_path / "run.jsonl", make, workers=3)
+        await search(tmp_path / "run.jsonl", make, count=3)
     assert store.load(tmp_path / "run.jsonl").problems == ()
 
 
-@pytest.mark.parametrize("workers", ["0", "3"])
-def test_the_command_refuses_workers_that_there_is_no_room_for(nodes, workers, capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize("count", ["0", "3"])
+def test_the_command_refuses_workers_that_there_is_no_room_for(nodes, count, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "connected", lambda address: nullcontext())
-    asked = ["run", "--strategy", "greedy", "--out", str(tmp_path), "--ray", "--workers", workers]
+    asked = ["run", "--strategy", "greedy", "--out", str(tmp_path), "--ray", "--workers", count]
     assert cli.main(asked) == 2
-    told = f"tts-study: the Ray cluster has room for 2 workers of one CPU each, not for {workers}\n"
+    told = f"tts-study: the Ray cluster has room for 2 workers of one CPU each, not for {count}\n"
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999", "no.such.host.invalid:6379", "nonsense"])
+def test_an_address_without_a_cluster_is_told(address, capsys, tmp_path):
+    asked = ["run", "--strategy", "greedy", "--out", str(tmp_path), "--ray", address]
+    assert cli.main(asked) == 2
+    assert f"tts-study: cannot reach a Ray cluster at {address}: " in capsys.readouterr().err
 
 
 def test_without_ray_the_command_says_what_to_install(capsys, tmp_path, monkeypatch):
