@@ -48,13 +48,17 @@ def _torment(command: list[str], path: Path, kills: int, rng: random.Random, lon
     """Start a run until it is complete, killing something of it up to `kills` times; how often something was."""
     for done in range(kills + 1):
         began = time.monotonic()
-        run = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        victim = _kill_something(run, rng, longest) if done < kills else None
-        errors = run.communicate()[1].splitlines()
+        with tempfile.TemporaryFile("w+") as told:
+            run = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=told)
+            victim = _kill_something(run, rng, longest) if done < kills else None
+            run.wait()
+            took = time.monotonic() - began
+            told.seek(0)
+            errors = told.read().splitlines()
         orphans = _orphans()
         print(
-            f"{time.monotonic() - began:4.0f} s: killed {victim or 'nothing'}; the run ended with {run.returncode}, "
-            f"{_stored(path)} problems stored, {orphans} processes left over", flush=True,
+            f"{took:4.0f} s: killed {victim or 'nothing'}; the run ended with {run.returncode}, "
+            f"{_stored(path)} problems stored, {orphans}", flush=True,
         )  # fmt: skip
         if run.returncode == 0:
             return done + (victim is not None)
@@ -89,14 +93,14 @@ def _named(run: psutil.Process, names: tuple[str, ...]) -> list[psutil.Process]:
     return found
 
 
-def _orphans() -> int:
-    """Engines and workers without a parent, which would hold a GPU's memory; they get a while to notice."""
-    for _ in range(60):
-        left = [each for each in psutil.process_iter(["name", "ppid"]) if _orphaned(each)]
-        if not left:
-            return 0
+def _orphans() -> str:
+    """How long engines and workers outlive their parents (a GPU's memory would be theirs as long)."""
+    began = time.monotonic()
+    while any(_orphaned(each) for each in psutil.process_iter(["name", "ppid"])):
+        if time.monotonic() - began > 400:  # vLLM's engines wait 5 minutes for a driver that went while they started
+            return "processes are left over"
         time.sleep(0.5)
-    return len(left)
+    return f"its last process ended {time.monotonic() - began:.0f} s later"
 
 
 def _orphaned(process: psutil.Process) -> bool:

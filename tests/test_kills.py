@@ -3,10 +3,14 @@
 import asyncio
 import multiprocessing
 import random
+import threading
 import time
 from pathlib import Path
 
+import psutil
+
 from tts_study import store
+from tts_study.engines import plugin
 from tts_study.engines.scripted import ScriptedPolicy, ScriptedPRM
 from tts_study.records import Problem
 from tts_study.runs import run_strategy
@@ -41,6 +45,29 @@ def killed(context, path: Path, after: float) -> bool:
     process.join()
     assert alive or process.exitcode == 0
     return alive
+
+
+def an_engine() -> None:
+    threading.Thread(target=plugin._end_with_parent, daemon=True).start()
+    time.sleep(600)
+
+
+def a_driver(pids) -> None:
+    engine = multiprocessing.get_context("fork").Process(target=an_engine)
+    engine.start()
+    pids.put(engine.pid)
+    time.sleep(600)
+
+
+def test_an_engine_ends_with_the_driver_that_was_killed():
+    context = multiprocessing.get_context("forkserver")
+    pids = context.SimpleQueue()
+    driver = context.Process(target=a_driver, args=(pids,))
+    driver.start()
+    engine = psutil.Process(pids.get())
+    driver.kill()
+    engine.wait(120)
+    assert not engine.is_running()
 
 
 def test_a_run_killed_at_ten_random_moments_holds_every_problem_once(tmp_path):
