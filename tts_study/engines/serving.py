@@ -28,7 +28,7 @@ from tts_study.engines.prm import VllmPRM
 from tts_study.engines.remote import weights_name
 from tts_study.engines.servers import API_KEY
 from tts_study.engines.shared import policy_settings, prm_settings
-from tts_study.engines.vllm import QUIET, SHUTDOWN_SECONDS, engine_args
+from tts_study.engines.vllm import NOISE, QUIET, SHUTDOWN_SECONDS, engine_args
 from tts_study.errors import UserError
 from tts_study.profiles import Profile
 from tts_study.store import relative
@@ -76,7 +76,8 @@ class Service:
 
 def policy_service(profile: Profile, host: str, port: int, logs: Path) -> Service:
     """How to serve a profile's policy; imports vLLM."""
-    return _service("policy", policy_settings(profile), {"enable_prompt_tokens_details": True}, host, port, logs)
+    more = NOISE | {"enable_prompt_tokens_details": True}
+    return _service("policy", policy_settings(profile), more, host, port, logs)
 
 
 def prm_service(profile: Profile, host: str, port: int, logs: Path) -> Service:

@@ -181,7 +181,7 @@ class VllmEngine(Engine):
 
 
 def drawn(sampling: Mapping[str, Any]) -> dict[str, Any]:
-    """How a sample is drawn: by noise of our own, or by vLLM where it is greedy or from a nucleus, to be found first."""
+    """How a sample is drawn: by our own noise, or by vLLM where it is greedy or from a nucleus, to be found first."""
     temperature, top_p, seed = (sampling[name] for name in ("temperature", "top_p", "seed"))
     if temperature == 0 or top_p < 1:
         return dict(sampling)
