@@ -22,7 +22,8 @@ from tts_study import store
 from tts_study.errors import UserError
 
 ENGINE, WORKER = "VLLM::EngineCore", "ray::Worker"
-ASKED = ("--strategy", "best_of_n", "--n", "16", "--problems", "60")
+ASKED = ("--strategy", "best_of_n", "--n", "16", "--problems", "400")
+SEARCHING = 10.0  # seconds within which half of the kills fall, once results come in
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def _torment(command: list[str], path: Path, kills: int, rng: random.Random, lon
         began = time.monotonic()
         with tempfile.TemporaryFile("w+") as told:
             run = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=told)
-            victim = _kill_something(run, rng, longest) if done < kills else None
+            victim = _kill_something(run, path, rng, longest) if done < kills else None
             run.wait()
             took = time.monotonic() - began
             told.seek(0)
@@ -67,11 +68,18 @@ def _torment(command: list[str], path: Path, kills: int, rng: random.Random, lon
     raise SystemExit("the run did not end though nothing was killed any more")
 
 
-def _kill_something(run: psutil.Popen, rng: random.Random, longest: float) -> str | None:
-    """Wait, and kill the driver, an engine or a worker; None if the run was over first."""
-    wanted = rng.choice(["driver", ENGINE, WORKER])
+def _kill_something(run: psutil.Popen, path: Path, rng: random.Random, longest: float) -> str | None:
+    """Wait, and kill the driver, an engine or a worker; None if the run was over first.
+
+    Half of the moments are counted from the start on, the other half from the first result on.
+    """
+    wanted, moment = rng.choice(["driver", ENGINE, WORKER]), rng.uniform(1, longest)
+    if rng.random() < 0.5:
+        moment, before = rng.uniform(0, SEARCHING), _stored(path)
+        while run.poll() is None and _stored(path) == before:
+            time.sleep(0.2)
     try:
-        run.wait(timeout=rng.uniform(1, longest))
+        run.wait(timeout=moment)
         return None
     except psutil.TimeoutExpired:
         pass

@@ -8,6 +8,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tts_study import bench_ray, cli, cluster, store, workers
@@ -141,6 +142,16 @@ async def test_a_killed_worker_is_replaced(nodes, make, tmp_path):
     os.kill(make.asked()[0][0], signal.SIGKILL)
     assert (await searching).results == once(path).results
     assert len({process for process, _ in make.asked()}) == 2
+
+
+async def test_an_interrupted_run_ends_its_workers_and_keeps_what_was_done(nodes, make, tmp_path):
+    searching = asyncio.create_task(search(tmp_path / "run.jsonl", make, count=1))
+    await until(lambda: len(make.asked()) > 5)
+    searching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await searching
+    assert 3 <= len(store.load(tmp_path / "run.jsonl").problems) < len(PROBLEMS)
+    await until(lambda: not psutil.pid_exists(make.asked()[0][0]))
 
 
 async def test_a_worker_whose_engine_died_is_replaced_but_not_for_ever(nodes, make, tmp_path):
