@@ -9,8 +9,10 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import family_tokenizers
 import torch
@@ -132,10 +134,15 @@ def _save_qwen(
 # --- references ------------------------------------------------------------------------------------------------------
 
 
+@cache
+def loaded(auto: Any, folder: Path) -> Any:
+    return auto.from_pretrained(folder)
+
+
 @torch.inference_mode()
 def rlhflow_reference(folder: Path, problem: str, steps: Sequence[str]) -> Reference:
     """One chat for each step; its last three tokens are what predicts "+", the "+" itself, and the end of the turn."""
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer, model = loaded(AutoTokenizer, folder), loaded(AutoModelForCausalLM, folder)
     candidates = [tokenizer.encode(verdict)[-1] for verdict in "+-"]
     chat, scores = [], []
     for index, step in enumerate(steps):
@@ -149,7 +156,7 @@ def rlhflow_reference(folder: Path, problem: str, steps: Sequence[str]) -> Refer
 
 @torch.inference_mode()
 def math_shepherd_reference(folder: Path, problem: str, steps: Sequence[str]) -> Reference:
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer, model = loaded(AutoTokenizer, folder), loaded(AutoModelForCausalLM, folder)
     candidates = tokenizer.encode("+ -")[1:]
     tag = tokenizer.encode("ки")[-1]
     text = " ".join([problem, " ки\n".join(steps) + " ки"])
@@ -160,7 +167,7 @@ def math_shepherd_reference(folder: Path, problem: str, steps: Sequence[str]) ->
 
 @torch.inference_mode()
 def skywork_reference(folder: Path, problem: str, steps: Sequence[str]) -> Reference:
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer, model = loaded(AutoTokenizer, folder), loaded(AutoModelForCausalLM, folder)
     weights = load_file(folder / "model.safetensors")
     line_end = tokenizer.encode("\n")[-1]
     token_ids = tokenizer.encode(f"{problem}\n")
@@ -177,7 +184,7 @@ def skywork_reference(folder: Path, problem: str, steps: Sequence[str]) -> Refer
 
 @torch.inference_mode()
 def qwen_reference(folder: Path, problem: str, steps: Sequence[str]) -> Reference:
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer, model = loaded(AutoTokenizer, folder), loaded(AutoModelForCausalLM, folder)
     weights = load_file(folder / "model.safetensors")
     messages = [
         {"role": "system", "content": "Please reason step by step, and put your final answer within \\boxed{}."},
@@ -195,7 +202,7 @@ def qwen_reference(folder: Path, problem: str, steps: Sequence[str]) -> Referenc
 
 @torch.inference_mode()
 def trl_reference(folder: Path, problem: str, steps: Sequence[str]) -> Reference:
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForTokenClassification.from_pretrained(folder)
+    tokenizer, model = loaded(AutoTokenizer, folder), loaded(AutoModelForTokenClassification, folder)
     separator = tokenizer.encode("\n", add_special_tokens=False)
     token_ids = tokenizer(problem, add_special_tokens=False)["input_ids"]
     flags = [False] * len(token_ids)
@@ -224,7 +231,7 @@ FAMILIES = (
 
 def plugin_installed() -> bool:
     """Does vLLM find this project's plugin? Not before the project is installed anew."""
-    return any(plugin.name == "tts_study" for plugin in entry_points(group="vllm.general_plugins"))
+    return any(plugin.value.startswith("tts_study.") for plugin in entry_points(group="vllm.general_plugins"))
 
 
 def checkpoint(family: Family, parent: Path) -> Path:
@@ -276,13 +283,16 @@ def main() -> None:
     """Print the table."""
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
-    print("| family | steps | scores spread over | largest deviation | of last steps | tokens computed, cached |")
+    print(
+        "| family | steps compared | scores spread over | largest deviation | of last steps, from the cache "
+        "| tokens computed, cached |"
+    )
     print("|---|---|---|---|---|---|")
     for family in FAMILIES:
         with tempfile.TemporaryDirectory() as parent:
             c = asyncio.run(compare(family, checkpoint(family, Path(parent))))
         print(
-            f"| {c.name} | {c.steps} | {c.spread:.2f} | {c.whole:.1e} | {c.last:.1e} | {c.scored:,}, {c.cached:,} |",
+            f"| `{c.name}` | {c.steps} | {c.spread:.2f} | {c.whole:.1e} | {c.last:.1e} | {c.scored:,}, {c.cached:,} |",
             flush=True,
         )
 

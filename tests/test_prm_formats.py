@@ -158,3 +158,9 @@ def test_a_profile_only_tells_a_format_that_was_asked_for():
     assert load_profile("micro", prm_format="trl").settings()["prm_format"] == "trl"
     with pytest.raises(UserError, match="unknown prm_format 'gpt': choose one of auto, qwen"):
         load_profile("micro", prm_format="gpt")
+
+
+def test_skywork_asks_for_the_plugin_that_vllm_needs(monkeypatch):
+    monkeypatch.setattr("tts_study.prm_formats.skywork.entry_points", lambda group: [])
+    with pytest.raises(UserError, match="install it anew"):
+        FORMATS["skywork"].engine_args({"architectures": ["Qwen2ForPrmModel"]})

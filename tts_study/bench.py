@@ -139,9 +139,7 @@ async def _bench_scoring(
             for steps in dict.fromkeys(attempts)
             if steps
         ]
-        from vllm.config import PoolerConfig
-
-        llm = plain_llm(settings, **prm.engine_args(), pooler_config=PoolerConfig(task="token_classify"))
+        llm = plain_llm(settings, **prm.engine_args())
 
         async def ours(pairs: Sequence[tuple[Problem, Any]]) -> None:
             await asyncio.gather(*(prm.score_solutions(problem, attempts) for problem, attempts in pairs))

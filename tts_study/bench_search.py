@@ -225,9 +225,7 @@ def _generate_plainly(settings: PolicySettings, searches: Sequence[Searched]) ->
 
 
 def _score_plainly(settings: PRMSettings, prm_args: dict, searches: Sequence[Searched]) -> list[Time]:
-    from vllm.config import PoolerConfig
-
-    llm = plain_llm(settings, **prm_args, pooler_config=PoolerConfig(task="token_classify"))
+    llm = plain_llm(settings, **prm_args)
 
     def score(texts: Sequence[tuple[int, ...]]) -> Time:
         prompts = tokens_prompts(texts)

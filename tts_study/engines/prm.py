@@ -62,8 +62,9 @@ class VllmPRM(OnEngine):
         return load_config(self.settings.model)
 
     def engine_args(self) -> dict[str, Any]:
-        """What the family adds to vLLM's `EngineArgs`."""
-        return self.format.engine_args(self._config)
+        """What a PRM of this family adds to vLLM's `EngineArgs`."""
+        args = self.format.engine_args(self._config)
+        return args | {"pooler_config": {"task": "token_classify"} | args.get("pooler_config", {})}
 
     async def start(self) -> None:
         """Start the engine now instead of with the first request.

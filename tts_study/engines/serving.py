@@ -83,10 +83,7 @@ def policy_service(profile: Profile, host: str, port: int, logs: Path) -> Servic
 def prm_service(profile: Profile, host: str, port: int, logs: Path) -> Service:
     """How to serve a profile's PRM; imports vLLM."""
     settings = prm_settings(profile)
-    return _service(
-        "prm", settings, VllmPRM(settings).engine_args() | {"pooler_config": {"task": "token_classify"}},
-        host, port, logs,
-    )  # fmt: skip
+    return _service("prm", settings, VllmPRM(settings).engine_args(), host, port, logs)
 
 
 def _service(

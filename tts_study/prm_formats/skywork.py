@@ -13,6 +13,7 @@ of ours may have several, and then its last line's end judges it. Source: Skywor
 """
 
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -52,7 +53,12 @@ def _check(tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None)
 
 
 def _engine_args(config: Config) -> dict[str, Any]:
-    """VLLM does not know the model's class: `engines/plugin.py` tells it."""
+    """Its class is ours: `engines/plugin.py` tells vLLM of it, once the project is installed with that plugin."""
+    if not any(plugin.value.startswith("tts_study.") for plugin in entry_points(group="vllm.general_plugins")):
+        raise UserError(
+            "vLLM has not been told of Skywork's PRMs, since this project was installed before it could tell: "
+            "install it anew (make setup, or pip install --no-deps -e . in the project's folder)."
+        )
     return {"runner": "pooling", "hf_overrides": {"architectures": [ARCHITECTURE]}}
 
 
