@@ -107,6 +107,14 @@ def test_no_text_makes_a_special_token(micro_tokenizer, llama_tokenizer, pieces)
         assert special_tokens(hostile) == special_tokens("harmless")
 
 
+def test_a_template_that_trims_turns_as_llamas_own_does_is_followed(llama_tokenizer):
+    trimming = LLAMA3_TEMPLATE.replace("message['content'] +", "(message['content'] | trim) +")
+    check_rlhflow(llama_tokenizer, trimming)
+    token_ids, _ = rlhflow_tokens(llama_tokenizer, PROBLEM, ["a\n", "\n b "], chat_template=trimming)
+    assert token_ids == rlhflow_tokens(llama_tokenizer, PROBLEM, ["a", "b"], chat_template=trimming)[0]
+    assert token_ids != rlhflow_tokens(llama_tokenizer, PROBLEM, ["a\n", "\n b "], chat_template=LLAMA3_TEMPLATE)[0]
+
+
 def test_a_template_that_rewrites_earlier_turns_is_refused(micro_tokenizer):
     with pytest.raises(UserError, match="does not keep earlier turns"):
         check_rlhflow(micro_tokenizer, FORGETFUL)

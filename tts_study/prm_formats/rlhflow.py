@@ -13,6 +13,7 @@ assistant's header; earlier verdicts are always written as "+". Source: RLHFlow/
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import cycle
 
 from transformers import PreTrainedTokenizerBase
 
@@ -29,7 +30,7 @@ from tts_study.prm_formats.format import (
 from tts_study.prompts import defused, render
 
 GOOD, BAD = "+", "-"
-_VERDICT, _STEP = "\ue000", "\ue001"  # stand for a verdict and a step in a chat; private use, so no tokenizer's own
+_VERDICT = "\ue000"  # stands for a verdict while the chat is put together; private use, so no tokenizer's own
 _NAME = re.compile(r"prm([\d_.-].*)?|.*\bprm-(mistral|deepseek)-data")
 
 
@@ -37,11 +38,8 @@ def rlhflow_tokens(
     tokenizer: PreTrainedTokenizerBase, problem: str, steps: Sequence[str], *, chat_template: str | None = None
 ) -> Marked:
     """A solution in RLHFlow's format; a step is judged at the token that predicts its verdict."""
-    # A verdict is one token between a header and a turn's end, where no tokenizer merges. So the text may be cut there
-    # and its parts be tokenised apart, which gives the positions for free; `check_rlhflow` makes sure.
-    before, after = _later_turn(tokenizer, chat_template)
-    parts = [_first_part(tokenizer, _plain(tokenizer, f"{problem} {steps[0]}"), chat_template)]
-    parts += (_part(tokenizer, before + _plain(tokenizer, step) + after) for step in steps[1:])
+    parts = [_part(tokenizer, f"{problem} {steps[0]}", chat_template, first=True)]
+    parts += (_part(tokenizer, step, chat_template, first=False) for step in steps[1:])
     verdict = verdict_ids(tokenizer)[0]
     token_ids: list[int] = []
     positions = []
@@ -51,28 +49,18 @@ def rlhflow_tokens(
     return tuple(token_ids), tuple(positions)
 
 
-# a search asks about the same steps again with each step that follows them
-@lru_cache(maxsize=2**14)
-def _first_part(tokenizer: PreTrainedTokenizerBase, text: str, chat_template: str | None) -> tuple[int, ...]:
-    """The tokens up to the first step's verdict."""
-    turns = [{"role": "user", "content": text}, {"role": "assistant", "content": _VERDICT}]
-    return _part(tokenizer, render(tokenizer, turns, chat_template).split(_VERDICT)[0])
+@lru_cache(maxsize=2**16)  # a search asks about the same steps again with each step that follows them
+def _part(tokenizer: PreTrainedTokenizerBase, text: str, chat_template: str | None, *, first: bool) -> tuple[int, ...]:
+    """The tokens from one verdict to the next, as the template writes them (Llama's trims), with a step in between.
 
-
-@lru_cache(maxsize=2**16)
-def _part(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
-    return tuple(tokenizer.encode(text, add_special_tokens=False))
-
-
-@lru_cache(maxsize=8)
-def _later_turn(tokenizer: PreTrainedTokenizerBase, chat_template: str | None) -> tuple[str, str]:
-    """What the template writes between a verdict and a further step, and from there to that step's verdict."""
-    turns = [{"role": "user", "content": _STEP}, {"role": "assistant", "content": _VERDICT}]
-    _, *between = render(tokenizer, turns * 2, chat_template).split(_VERDICT)
-    before, *after = between[0].split(_STEP)
-    if len(after) != 1:
-        raise unstable(tokenizer)
-    return before, after[0]
+    A verdict is one token between a header and a turn's end, where no tokenizer merges. So the chat may be cut there
+    and its parts be tokenised apart, which gives the positions for free; `check_rlhflow` makes sure.
+    """
+    texts = [text] if first else ["", text]
+    contents = [content for shown in texts for content in (_plain(tokenizer, shown), _VERDICT)]
+    chat = [{"role": role, "content": content} for role, content in zip(cycle(("user", "assistant")), contents)]
+    part = render(tokenizer, chat, chat_template).split(_VERDICT)[len(texts) - 1]
+    return tuple(tokenizer.encode(part, add_special_tokens=False))
 
 
 def rlhflow_prefix(
