@@ -276,3 +276,10 @@ def test_bad_input_inside_a_notebook_is_told_in_one_line(project, capsys, tmp_pa
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("tts-study: notebook 00_first, cell ")
     assert told.endswith(": n must be at least 1")
+
+
+def test_a_file_that_cannot_be_written_is_told_in_one_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert cli.main(["micro", "problems", "--out", str(tmp_path / "file" / "problems.jsonl")]) == 2
+    told = capsys.readouterr().err
+    assert str(tmp_path / "file") in told and len(told.splitlines()) == 1

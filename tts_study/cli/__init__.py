@@ -23,6 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print("tts-study:", " ".join(str(error).split()), file=sys.stderr)
         return 2
+    except OSError as error:
+        if not error.filename:  # a fault of ours, and not a file that cannot be read or written
+            raise
+        print(f"tts-study: {error.filename}: {error.strerror}: check the path and its permissions", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\ntts-study: interrupted; what was done is kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
