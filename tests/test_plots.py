@@ -15,7 +15,8 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 
 from tts_study import paths, plots
-from tts_study.records import Completion
+from tts_study.plots.look import SCORE_COLORS
+from tts_study.records import Completion, Node
 
 METHODS = ("majority", "best", "weighted", "pass")
 HOSTILE = [r"$x_{", r"\input{/etc/passwd}", r"\frac{", "$$", "\x00\x1b", "用", "\ud800", "a\n\nb\tc", "x" * 100_000]
@@ -230,3 +231,47 @@ def test_the_chosen_map_names_each_cells_strategy_in_its_colour(ns, tmp_path):
     distance = {name: np.abs(first - plots.COLORS[name]).sum() for name in names}
     assert min(distance, key=distance.__getitem__) == "best"
     assert pixels(figure, tmp_path).std() > 0.05
+
+
+# --- a search's tree -----------------------------------------------------------------------------------------------
+
+
+def tree() -> tuple[Node, ...]:
+    """Two kept steps, one pruned, a repetition, and two ends."""
+    return (
+        Node(None, "1+1=2", 5, 0.9, 0.9, "kept"),
+        Node(None, "1+1=3", 5, 0.1, 0.1, "pruned"),
+        Node(None, "1+1=2", 5, 0.9, 0.9, "duplicate", twin=0),
+        Node(0, r"\boxed{2}", 4, 0.8, 0.8, "finished"),
+        Node(0, r"\boxed{4}", 4, 0.2, 0.2, "cut"),
+    )
+
+
+def test_the_chosen_way_is_written_out_and_repetitions_are_counted():
+    figure = plots.search_tree(tree(), 3, "a search")
+    drawn = [text.get_text() for text in texts(figure)]
+    assert "a search" in drawn and drawn.count("×2") == 1
+    (listed,) = [text for text in drawn if "1+1=2" in text]
+    assert listed.splitlines() == [" 1  0.90  1+1=2", r" 2  0.80  \boxed{2}"]
+    assert {"1", "2"} <= set(drawn)  # numbered in the tree as in the list
+    assert "1+1=3" not in "".join(drawn)
+    assert_on_page(figure)
+
+
+def test_each_distinct_step_is_one_marker_coloured_by_its_score():
+    axes = plots.search_tree(tree(), 3, "").axes[0]
+    colors = [tuple(marker.get_facecolor()[0][:3]) for marker in axes.collections[1:]]
+    assert len(colors) == 4
+    assert colors[0] == pytest.approx(SCORE_COLORS(0.9)[:3]) and colors[1] == pytest.approx(SCORE_COLORS(0.1)[:3])
+    widths = [line.get_linewidth() for line in axes.lines]
+    assert widths[0] == widths[2] > widths[1] == widths[3]  # the chosen way is strong
+
+
+def test_a_way_that_ends_in_a_repetition_is_that_of_its_twin():
+    figure = plots.search_tree(tree(), 2, "")
+    assert [t for t in texts(figure) if "1+1=2" in t.get_text()]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_any_step_can_stand_in_a_tree(text, tmp_path):
+    pixels(plots.search_tree([Node(None, text, 1, None, 0.0, "finished")], 0, text), tmp_path)

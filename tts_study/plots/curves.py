@@ -27,7 +27,7 @@ def accuracy_against_n(curve: pd.DataFrame, baselines: Mapping[str, float], titl
             color = COLORS[method]
             axes.plot(rows["n"], rows["accuracy"], color=color, marker=MARKERS[method], label=LABELS[method], lw=2)
             axes.fill_between(rows["n"], rows["low"], rows["high"], color=color, alpha=0.15, lw=0)
-        ns = sorted(curve["n"].unique())
+        ns = _spaced(sorted(curve["n"].unique()))
         axes.set_xscale("log", base=2)
         axes.xaxis.set(major_locator=FixedLocator(ns), minor_locator=NullLocator())
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
@@ -38,6 +38,15 @@ def accuracy_against_n(curve: pd.DataFrame, baselines: Mapping[str, float], titl
         sns.despine(figure)
         figure.legend(loc="outside lower center", ncols=min(4, curve["method"].nunique()))
         return finish(figure)
+
+
+def _spaced(ns: Sequence[int], least: float = 1.2) -> list[int]:
+    """The n to label: without those so close above another one that the two labels would touch."""
+    shown: list[int] = []
+    for n in ns:
+        if not shown or n >= least * shown[-1]:
+            shown.append(n)
+    return shown
 
 
 def draw_baselines(axes: Axes, baselines: Mapping[str, float]) -> None:

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from tts_study import tree
 from tts_study.plots.look import MONOSPACE, SCORE_COLORS, WIDTH, finish, style
-from tts_study.plots.text import wrapped
+from tts_study.plots.text import printable, wrapped
 from tts_study.records import Fate, Node
 
 # how a node is drawn: marker, its size in points², and the strength of the line that leads to it
@@ -38,13 +38,13 @@ def search_tree(nodes: Sequence[Node], chosen: int, title: str) -> Figure:
     xs, ys = _places(nodes, shown)
     steps = [(k, nodes[i]) for k, i in enumerate(way, start=1)]
     lines = [wrapped(f"{k:>2}  {node.score or 0:.2f}  {node.text}", LETTERS, most=2) for k, node in steps]
-    below = LINE * (1.5 + sum(1 + line.count("\n") for line in lines))
-    above = min(9.0, max(2.2, 0.21 * (1 + max(ys.values()))))
+    below = LINE * (2.5 + sum(1 + line.count("\n") for line in lines))
+    above = min(9.0, max(2.2, 0.27 * (1 + max(ys.values()))))
     with style():
         figure = plt.figure(figsize=(WIDTH, above + below + 1.3))
         height = figure.get_figheight()
         axes = figure.add_axes((0.02, (below + 0.75) / height, 0.96, above / height))
-        axes.set_title(title, loc="left")
+        axes.set_title(printable(title), loc="left")
         axes.axis("off")
         _draw_edges(axes, nodes, shown, way, xs, ys)
         _draw_nodes(axes, nodes, shown, way, xs, ys)
@@ -120,8 +120,8 @@ def _draw_nodes(
         if on_way:
             axes.annotate(str(way.index(i) + 1), (xs[i], ys[i]), ha="center", va="center", fontsize=9.5, zorder=6)
         if times[i] > 1:
-            axes.annotate(f"×{times[i]}", (xs[i], ys[i]), (11, 7) if on_way else (6, 0), textcoords="offset points",
-                          va="center", fontsize=9, color="0.25", zorder=6)  # fmt: skip
+            axes.annotate(f"×{times[i]}", (xs[i], ys[i]), (0, -15 if on_way else -10), textcoords="offset points",
+                          ha="center", va="center", fontsize=9, color="0.25", zorder=6)  # fmt: skip
 
 
 def _draw_keys(figure: Figure, bottom: float, height: float) -> None:
