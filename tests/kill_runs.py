@@ -9,6 +9,7 @@ engines. Other arguments are passed on to `tts-study run`.
 
 import argparse
 import contextlib
+import os
 import random
 import subprocess
 import sys
@@ -112,7 +113,12 @@ def _orphans() -> str:
 
 
 def _orphaned(process: psutil.Process) -> bool:
-    return process.info["ppid"] == 1 and str(process.info["name"]).startswith((ENGINE, WORKER, "VLLM::"))
+    if process.info["ppid"] != 1 or not str(process.info["name"]).startswith((ENGINE, WORKER, "VLLM::")):
+        return False
+    try:
+        return process.cwd() == os.getcwd()  # others' engines may run here too
+    except psutil.Error:
+        return False
 
 
 def _stored(path: Path) -> int:
