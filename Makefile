@@ -37,7 +37,8 @@ lab: setup
 	$(BIN)/jupyter lab notebooks
 
 figures: setup
-	$(BIN)/jupyter nbconvert --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	ls notebooks/*.ipynb | xargs -n 1 -P 2 \
+	  $(BIN)/jupyter nbconvert --execute --inplace --log-level=WARN --ExecutePreprocessor.record_timing=False
 
 record: setup
 	$(BIN)/tts-study study --profile $(PROFILE) --out out/record $(ARGS)

@@ -68,7 +68,8 @@ async def experiment(
                 graded[key] = tables.grade(runs[key].problems, runs[key].results)
             read = (key[1],) if search == "beam_search" else spent
             parts.append(Part(strategy, runs[key], graded[key], method, read))
-    grid = build(parts, aggregation=settings.aggregation, seed=seed)
+    aggregation: Any = settings.aggregation  # one of three names: the profile has checked it
+    grid = build(parts, aggregation=aggregation, seed=seed)
     return Experiment(runs, graded, grid)
 
 

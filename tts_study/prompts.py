@@ -2,10 +2,12 @@
 
 import re
 from functools import lru_cache
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from tts_study.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # search-and-learn's system prompt, word for word
 MATH_SYSTEM_PROMPT = r"""Solve the following math problem efficiently and clearly:
@@ -50,7 +52,7 @@ LLAMA3_TEMPLATE = (
 
 
 def policy_tokens(
-    tokenizer: PreTrainedTokenizerBase, problem: str, *, system_prompt: str = "", chat_template: str | None = None
+    tokenizer: "PreTrainedTokenizerBase", problem: str, *, system_prompt: str = "", chat_template: str | None = None
 ) -> tuple[int, ...]:
     """The prompt of one problem, up to where the policy's solution begins.
 
@@ -68,7 +70,7 @@ def policy_tokens(
 
 
 def render(
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: "PreTrainedTokenizerBase",
     messages: list[dict[str, str]],
     chat_template: str | None,
     add_generation_prompt: bool = False,
@@ -88,7 +90,7 @@ def render(
     return text
 
 
-def defused(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+def defused(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
     """The text with every special token spelled in it broken by a space, so that it cannot open or close a turn.
 
     Tokenizers can read such text literally (`split_special_tokens`), but only for a whole input, and ours also holds
@@ -98,6 +100,6 @@ def defused(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def _special(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
+def _special(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
     special = sorted(tokenizer.get_added_vocab(), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, special)) or r"(?!)")

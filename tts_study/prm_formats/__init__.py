@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from transformers import PreTrainedConfig
-
 from tts_study.errors import UserError
 from tts_study.prm_formats.format import Config, PRMFormat, architecture
 from tts_study.prm_formats.math_shepherd import MATH_SHEPHERD
@@ -26,6 +24,8 @@ def load_config(model: str) -> Config:
     Raises:
         UserError: there is none.
     """
+    from transformers import PreTrainedConfig
+
     try:
         return PreTrainedConfig.get_config_dict(model)[0]
     except (OSError, ValueError) as error:

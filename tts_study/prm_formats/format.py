@@ -7,11 +7,12 @@ P(right), or with two, P(wrong) and P(right): the last one is the score.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tts_study.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Config = Mapping[str, Any]  # a checkpoint's config.json
 Marked = tuple[tuple[int, ...], tuple[int, ...]]  # token ids, and the position in them at which each step is judged
@@ -25,7 +26,7 @@ class Mark(Protocol):
 
     def __call__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: "PreTrainedTokenizerBase",
         problem: str,
         steps: Sequence[str],
         *,
@@ -63,7 +64,7 @@ class PRMFormat:
     models: tuple[str, ...]
     recognises: Callable[[str, Config], bool]
     mark: Mark
-    check: Callable[[PreTrainedTokenizerBase, str | None], None]
+    check: Callable[["PreTrainedTokenizerBase", str | None], None]
     engine_args: Callable[[Config], dict[str, Any]]
 
 
@@ -88,7 +89,7 @@ def verdict_classifier(config: Config, bad: str, good: str) -> dict[str, Any]:
     }
 
 
-def check_single(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str], family: str) -> None:
+def check_single(tokenizer: "PreTrainedTokenizerBase", tokens: Sequence[str], family: str) -> None:
     """Make sure that each of the tokens is in the vocabulary.
 
     Raises:
@@ -103,7 +104,7 @@ def check_single(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str], fami
         )
 
 
-def check_grows(mark: Mark, tokenizer: PreTrainedTokenizerBase, chat_template: str | None) -> None:
+def check_grows(mark: Mark, tokenizer: "PreTrainedTokenizerBase", chat_template: str | None) -> None:
     """Make sure, on a sample, that more steps only add tokens.
 
     Raises:
@@ -116,7 +117,7 @@ def check_grows(mark: Mark, tokenizer: PreTrainedTokenizerBase, chat_template: s
             raise unstable(tokenizer)
 
 
-def unstable(tokenizer: PreTrainedTokenizerBase) -> UserError:
+def unstable(tokenizer: "PreTrainedTokenizerBase") -> UserError:
     """What to say of a template that writes a step differently once others follow it."""
     return UserError(
         f"The chat template of the PRM {tokenizer.name_or_path!r} does not keep earlier turns as they are, "

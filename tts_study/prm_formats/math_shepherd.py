@@ -11,8 +11,7 @@ Source: the model card of peiyi9979/math-shepherd-mistral-7b-prm.
 """
 
 from collections.abc import Sequence
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from tts_study.prm_formats.format import (
     Config,
@@ -25,13 +24,16 @@ from tts_study.prm_formats.format import (
 )
 from tts_study.prompts import defused
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 TAG = "ки"
 # as a SentencePiece vocabulary spells " ки", " +" and " -"; the bare "+" and "-" are other tokens
 TAG_TOKEN, GOOD, BAD = "▁ки", "▁+", "▁-"
 
 
 def math_shepherd_tokens(
-    tokenizer: PreTrainedTokenizerBase, problem: str, steps: Sequence[str], *, chat_template: str | None = None
+    tokenizer: "PreTrainedTokenizerBase", problem: str, steps: Sequence[str], *, chat_template: str | None = None
 ) -> Marked:
     """A solution in Math-Shepherd's format; a step is judged at its tag."""
     shown = [_plain(tokenizer, step) for step in steps]
@@ -41,13 +43,13 @@ def math_shepherd_tokens(
     return tuple(token_ids), tuple(position for position, token in enumerate(token_ids) if token == tag)
 
 
-def _plain(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+def _plain(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
     """The text without what would make or unmake a tag: the tag itself, and space before one, with which it merges."""
     text = text.replace("▁", " ").replace(TAG, " ".join(TAG))  # "▁" is how the vocabulary spells a space
     return defused(tokenizer, text).rstrip()
 
 
-def _check(tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None) -> None:
+def _check(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None = None) -> None:
     check_single(tokenizer, (TAG_TOKEN, GOOD, BAD), MATH_SHEPHERD.name)
     check_grows(math_shepherd_tokens, tokenizer, chat_template)
 

@@ -11,18 +11,19 @@ Source: the model card of Qwen/Qwen2.5-Math-PRM-7B.
 """
 
 from collections.abc import Sequence
-from typing import Any
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
 
 from tts_study.prm_formats.format import Config, Marked, PRMFormat, architecture, check_grows, check_single
 from tts_study.prompts import QWEN_MATH_SYSTEM_PROMPT, defused, render
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 STEP_END = "<extra_0>"
 
 
 def qwen_tokens(
-    tokenizer: PreTrainedTokenizerBase, problem: str, steps: Sequence[str], *, chat_template: str | None = None
+    tokenizer: "PreTrainedTokenizerBase", problem: str, steps: Sequence[str], *, chat_template: str | None = None
 ) -> Marked:
     """A solution in Qwen's format; a step is judged at the special token that ends it."""
     messages = [
@@ -36,7 +37,7 @@ def qwen_tokens(
     return tuple(token_ids[: positions[-1] + 1]), positions
 
 
-def _check(tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None) -> None:
+def _check(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None = None) -> None:
     check_single(tokenizer, (STEP_END,), QWEN.name)
     check_grows(qwen_tokens, tokenizer, chat_template)
 

@@ -14,8 +14,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import cycle
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from tts_study.errors import UserError
 from tts_study.prm_formats.format import (
@@ -29,13 +28,16 @@ from tts_study.prm_formats.format import (
 )
 from tts_study.prompts import defused, render
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 GOOD, BAD = "+", "-"
 _VERDICT = "\ue000"  # stands for a verdict while the chat is put together; private use, so no tokenizer's own
 _NAME = re.compile(r"prm([\d_.-].*)?|.*\bprm-(mistral|deepseek)-data")
 
 
 def rlhflow_tokens(
-    tokenizer: PreTrainedTokenizerBase, problem: str, steps: Sequence[str], *, chat_template: str | None = None
+    tokenizer: "PreTrainedTokenizerBase", problem: str, steps: Sequence[str], *, chat_template: str | None = None
 ) -> Marked:
     """A solution in RLHFlow's format; a step is judged at the token that predicts its verdict."""
     parts = [_part(tokenizer, f"{problem} {steps[0]}", chat_template, first=True)]
@@ -50,7 +52,9 @@ def rlhflow_tokens(
 
 
 @lru_cache(maxsize=2**16)  # a search asks about the same steps again with each step that follows them
-def _part(tokenizer: PreTrainedTokenizerBase, text: str, chat_template: str | None, *, first: bool) -> tuple[int, ...]:
+def _part(
+    tokenizer: "PreTrainedTokenizerBase", text: str, chat_template: str | None, *, first: bool
+) -> tuple[int, ...]:
     """The tokens from one verdict to the next, as the template writes them (Llama's trims), with a step in between.
 
     A verdict is one token between a header and a turn's end, where no tokenizer merges. So the chat may be cut there
@@ -64,7 +68,7 @@ def _part(tokenizer: PreTrainedTokenizerBase, text: str, chat_template: str | No
 
 
 def rlhflow_prefix(
-    tokenizer: PreTrainedTokenizerBase, problem: str, steps: Sequence[str], *, chat_template: str | None = None
+    tokenizer: "PreTrainedTokenizerBase", problem: str, steps: Sequence[str], *, chat_template: str | None = None
 ) -> tuple[int, ...]:
     """The same for the last step alone, templated the plain way: the chat so far and an opened assistant turn."""
     messages = [{"role": "user", "content": _plain(tokenizer, f"{problem} {steps[0]}")}]
@@ -74,7 +78,7 @@ def rlhflow_prefix(
     return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 
-def check_rlhflow(tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None) -> None:
+def check_rlhflow(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None = None) -> None:
     """Make sure that a tokenizer and its template can carry the format, by templating a sample the plain way too.
 
     Raises:
@@ -89,7 +93,7 @@ def check_rlhflow(tokenizer: PreTrainedTokenizerBase, chat_template: str | None 
 
 
 @lru_cache(maxsize=8)
-def verdict_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+def verdict_ids(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, int]:
     """The token ids of "+" and "-".
 
     Raises:
@@ -105,7 +109,7 @@ def verdict_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
     return good, bad
 
 
-def _plain(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+def _plain(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
     return defused(tokenizer, text.replace(_VERDICT, ""))
 
 

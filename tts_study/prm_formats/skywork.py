@@ -14,19 +14,20 @@ of ours may have several, and then its last line's end judges it. Source: Skywor
 
 from collections.abc import Sequence
 from importlib.metadata import entry_points
-from typing import Any
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
 
 from tts_study.errors import UserError
 from tts_study.prm_formats.format import Config, Marked, PRMFormat, architecture
 from tts_study.prompts import defused
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 ARCHITECTURE = "Qwen2ForPrmModel"
 
 
 def skywork_tokens(
-    tokenizer: PreTrainedTokenizerBase, problem: str, steps: Sequence[str], *, chat_template: str | None = None
+    tokenizer: "PreTrainedTokenizerBase", problem: str, steps: Sequence[str], *, chat_template: str | None = None
 ) -> Marked:
     """A solution in Skywork's format; a step is judged at the end of its last line."""
     bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
@@ -40,11 +41,11 @@ def skywork_tokens(
     return tuple(token_ids), tuple(positions)
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+def _encode(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     return tokenizer.encode(text, add_special_tokens=False)
 
 
-def _check(tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None) -> None:
+def _check(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None = None) -> None:
     if len(_encode(tokenizer, "\n")) != 1:
         raise UserError(
             f"The PRM {tokenizer.name_or_path!r} does not write a line's end as a single token, which PRMs of the "

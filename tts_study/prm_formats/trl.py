@@ -10,20 +10,21 @@ which tokenises the problem and each step apart.
 """
 
 from collections.abc import Sequence
-from typing import Any
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
 
 from tts_study.errors import UserError
 from tts_study.prm_formats.format import Config, Marked, PRMFormat, architecture
 from tts_study.prompts import defused
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 SEPARATOR = "\n"
 SUFFIX = "ForTokenClassification"
 
 
 def trl_tokens(
-    tokenizer: PreTrainedTokenizerBase, problem: str, steps: Sequence[str], *, chat_template: str | None = None
+    tokenizer: "PreTrainedTokenizerBase", problem: str, steps: Sequence[str], *, chat_template: str | None = None
 ) -> Marked:
     """A solution as TRL writes it; a step is judged at the last token of its separator."""
     problem_ids, separator, *steps_ids = tokenizer(
@@ -38,7 +39,7 @@ def trl_tokens(
     return tuple(token_ids), tuple(positions)
 
 
-def _check(tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None) -> None:
+def _check(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None = None) -> None:
     """Any tokenizer will do."""
 
 
