@@ -68,6 +68,14 @@ def test_splits_are_averaged():
     np.testing.assert_allclose(found.share_M_n_P.sum(axis=0), 1)
 
 
+def test_what_is_always_chosen_has_a_share_of_exactly_one():
+    levels = [1] * 20
+    splits = stratified_folds(levels, folds=5, repeats=20, seed=0)
+    found = cross_validate(grid([[[1] * 20], [[0] * 20]]), levels, splits)
+    assert found.share_L_M_n.tolist() == [[[1], [0]]]
+    assert found.share_M_n_P[0].tolist() == [[1] * 20]
+
+
 def test_a_level_that_the_other_folds_lack_takes_what_is_best_over_all_levels():
     found = cross_validate(grid([[[0, 0, 1]], [[1, 1, 0]]]), [1, 1, 2], folds([0, 0, 1]))
     assert found.share_M_n_P[:, 0, 2].tolist() == [0, 1]

@@ -108,8 +108,10 @@ def cross_validate(grid: Grid, level_P: ArrayLike, folds_S_P: NDArray[np.int64])
             raise UserError("a split needs at least two folds: what is scored must not have a say in the choice")
         best_L_n = _best(grid.accuracy_M_n_P[..., ~scored_P], of_level_P[~scored_P], len(levels))
         is_best_M_L_n = best_L_n == np.arange(M)[:, None, None]
-        share_L_M_n += is_best_M_L_n.transpose(1, 0, 2) / len(rounds)
-        share_M_n_P[..., scored_P] += is_best_M_L_n[:, of_level_P[scored_P]].transpose(0, 2, 1) / len(folds_S_P)
+        share_L_M_n += is_best_M_L_n.transpose(1, 0, 2)
+        share_M_n_P[..., scored_P] += is_best_M_L_n[:, of_level_P[scored_P]].transpose(0, 2, 1)
+    # counted first: a sum of hundredths could come out above 1
+    share_L_M_n, share_M_n_P = share_L_M_n / len(rounds), share_M_n_P / len(folds_S_P)
     return Chosen(grid, tuple(levels.tolist()), level_P, folds_S_P, share_L_M_n, share_M_n_P)
 
 
