@@ -298,6 +298,10 @@ def dice_score(steps):
     strategy=dvts, beam_width=2, n_beams=1,
     options={"seed": 15, "max_steps": 6, "max_tokens": 10, "lookahead": 1, "aggregation": "prod"},
 )  # fmt: skip
+@example(
+    strategy=beam_search, beam_width=3, n_beams=3,
+    options={"seed": 94, "max_steps": 3, "max_tokens": 4, "lookahead": 1, "aggregation": "min"},
+)  # fmt: skip
 def test_every_search_keeps_its_promises(strategy, beam_width, n_beams, options):
     n = beam_width * n_beams
     result = searched(strategy, DicePolicy(), dice_score, n=n, beam_width=beam_width, **options)

@@ -95,9 +95,10 @@ class Growth:
         distinct = [self._distinct(family) for family in families]
         beams = [beam for family in distinct for beam in family]
         aheads = await asyncio.gather(*map(self._look_ahead, beams))
-        valued = iter(await self._score(beams, aheads))
-        self._settle_duplicates(families)
-        return [[next(valued) for _ in family] for family in distinct]
+        valued = await self._score(beams, aheads)
+        self._settle_duplicates(families, valued)
+        in_order = iter(valued)
+        return [[next(in_order) for _ in family] for family in distinct]
 
     def settle(self, beams: Sequence[Beam], fate: Fate) -> None:
         """Note what becomes of beams that could grow; without a note they are pruned."""
@@ -181,12 +182,15 @@ class Growth:
             valued.append(beam)
         return valued
 
-    def _settle_duplicates(self, families: Sequence[Sequence[Beam]]) -> None:
+    def _settle_duplicates(self, families: Sequence[Sequence[Beam]], valued: Sequence[Beam]) -> None:
+        by_node = {beam.node: beam for beam in valued}
         for beam in (beam for family in families for beam in family):
             assert beam.node is not None
-            twin = self._nodes[beam.node].twin
-            if twin is not None:
-                self._change(beam, score=self._nodes[twin].score, value=self._nodes[twin].value)
+            node = self._nodes[beam.node]
+            if node.twin is not None:
+                twin = by_node[node.twin]
+                # the last step that both read: the twin may have written it earlier, and then an empty one
+                self._change(beam, score=twin.step_scores[-1] if node.text else None, value=twin.value)
 
     def _change(self, beam: Beam, **changes: object) -> None:
         assert beam.node is not None, "the root is no node"
