@@ -16,14 +16,10 @@ Levels = NDArray[np.int64]
 
 def by_level(grid: Grid, strategies: Sequence[str], level_P: Levels, *, seed: int = 0) -> pd.DataFrame:
     """Accuracy at each level with its 95 % band: columns level, method, n, accuracy, low, high."""
-    rows = []
-    for level in np.unique(level_P):
-        for strategy in strategies:
-            for n, accuracy_P in zip(*grid.of(strategy), strict=True):
-                band = estimators.bootstrap(accuracy_P[level_P == level], seed=seed)
-                rows.append(dict(level=int(level), method=strategy, n=n, accuracy=band.estimate, low=band.low,
-                                 high=band.high))  # fmt: skip
-    return pd.DataFrame(rows)
+    of_levels = {
+        int(level): grid.curves(strategies, within_P=level_P == level, seed=seed) for level in np.unique(level_P)
+    }
+    return pd.concat(of_levels, names=["level"]).reset_index("level").reset_index(drop=True)
 
 
 def paired(grid: Grid, a: str, b: str, level_P: Levels | None = None, *, seed: int = 0) -> pd.DataFrame:

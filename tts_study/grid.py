@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tts_study import cost, estimators
 from tts_study.aggregation import Aggregation
@@ -91,12 +92,20 @@ class Grid:
             joined(self.seconds_M_n, seconds_n),
         )
 
-    def curves(self, *, seed: int = 0) -> pd.DataFrame:
-        """Accuracy of each strategy at each n with its 95 % band: columns method, n, accuracy, low, high."""
+    def curves(
+        self, strategies: Sequence[str] | None = None, *, within_P: NDArray[np.bool_] | None = None, seed: int = 0
+    ) -> pd.DataFrame:
+        """Accuracy of strategies at each n with its 95 % band: columns method, n, accuracy, low, high.
+
+        Args:
+            strategies: which; all if None.
+            within_P: marks the problems that count; all if None.
+            seed: of the bootstrap.
+        """
         rows = []
-        for strategy in self.strategies:
+        for strategy in self.strategies if strategies is None else strategies:
             for n, solved_P in zip(*self.of(strategy), strict=True):
-                band = estimators.bootstrap(solved_P, seed=seed)
+                band = estimators.bootstrap(solved_P if within_P is None else solved_P[within_P], seed=seed)
                 rows.append(dict(method=strategy, n=n, accuracy=band.estimate, low=band.low, high=band.high))
         return pd.DataFrame(rows)
 
