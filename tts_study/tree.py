@@ -23,8 +23,13 @@ def leaves(tree: Sequence[Node]) -> tuple[int, ...]:
 
 def finished(tree: Sequence[Node], node: int) -> bool:
     """Whether the model ended the solution there itself; a repetition of an ended solution is one, too."""
+    return tree[original(tree, node)].fate == "finished"
+
+
+def original(tree: Sequence[Node], node: int) -> int:
+    """What a duplicate repeats; any other node itself."""
     twin = tree[node].twin
-    return tree[node if twin is None else twin].fate == "finished"
+    return node if twin is None else twin
 
 
 def completion(tree: Sequence[Node], leaf: int) -> Completion:

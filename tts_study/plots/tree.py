@@ -33,7 +33,7 @@ def search_tree(nodes: Sequence[Node], chosen: int, title: str) -> Figure:
         chosen: the leaf where the chosen completion ends (`Completion.leaf`).
         title: of the figure.
     """
-    way = [_original(nodes, i) for i in tree.path(nodes, chosen)]
+    way = [tree.original(nodes, i) for i in tree.path(nodes, chosen)]
     shown = [i for i, node in enumerate(nodes) if node.twin is None]
     xs, ys = _places(nodes, shown)
     steps = [(k, nodes[i]) for k, i in enumerate(way, start=1)]
@@ -57,17 +57,12 @@ def search_tree(nodes: Sequence[Node], chosen: int, title: str) -> Figure:
         return finish(figure)
 
 
-def _original(nodes: Sequence[Node], i: int) -> int:
-    twin = nodes[i].twin
-    return i if twin is None else twin
-
-
 def _places(nodes: Sequence[Node], shown: Sequence[int]) -> tuple[dict[int, float], dict[int, float]]:
     """Column and row of each node: leaves one below the other, the better branch above; a parent amid its children."""
     children: dict[int | None, list[int]] = {}
     for i in shown:
         parent = nodes[i].parent
-        children.setdefault(None if parent is None else _original(nodes, parent), []).append(i)
+        children.setdefault(None if parent is None else tree.original(nodes, parent), []).append(i)
     xs: dict[int, float] = {-1: 0.0}
     order: list[int] = []  # parents before children, the rows in this order
     stack = sorted(children.get(None, []), key=lambda i: nodes[i].value)
@@ -75,7 +70,7 @@ def _places(nodes: Sequence[Node], shown: Sequence[int]) -> tuple[dict[int, floa
         i = stack.pop()
         order.append(i)
         parent = nodes[i].parent
-        xs[i] = 1 + xs[-1 if parent is None else _original(nodes, parent)]
+        xs[i] = 1 + xs[-1 if parent is None else tree.original(nodes, parent)]
         stack += sorted(children.get(i, []), key=lambda i: nodes[i].value)
     ys: dict[int, float] = {}
     for row, i in enumerate(i for i in order if i not in children):
@@ -94,7 +89,7 @@ def _draw_edges(
 ) -> None:  # fmt: skip
     for i in shown:
         parent = nodes[i].parent
-        start = -1 if parent is None else _original(nodes, parent)
+        start = -1 if parent is None else tree.original(nodes, parent)
         on_way = i in way
         color, width = ("0.1", 2.6) if on_way else ("0.35", 1.0)
         strength = 1.0 if on_way else DRAWN[nodes[i].fate][2]
@@ -105,7 +100,7 @@ def _draw_nodes(
     axes: Axes, nodes: Sequence[Node], shown: Sequence[int], way: Sequence[int],
     xs: dict[int, float], ys: dict[int, float],
 ) -> None:  # fmt: skip
-    times = Counter(_original(nodes, i) for i in range(len(nodes)))
+    times = Counter(tree.original(nodes, i) for i in range(len(nodes)))
     axes.scatter([0], [ys[-1]], marker=">", s=60, color="0.1", zorder=5)
     axes.annotate("problem", (0, ys[-1]), (-4, 9), textcoords="offset points", ha="right", fontsize=9.5)
     for i in shown:
