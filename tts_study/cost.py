@@ -93,9 +93,9 @@ def tokens_at(run: Run, n: int, method: Method) -> Floats:
     share_P_K = np.full_like(tokens_P_K, n / N)
     scored, cached = KINDS.index("scored"), KINDS.index("scored_cached")
     if sampling:
-        share_P_K[:, scored] = share_P_K[:, cached] = [_distinct_share(result, n) for result in run.results]
-        if method in ("majority", "pass"):
-            share_P_K[:, [scored, cached]] = 0.0
+        judged = method not in ("majority", "pass")
+        share_P = [_distinct_share(result, n) if judged else 0.0 for result in run.results]
+        share_P_K[:, scored] = share_P_K[:, cached] = share_P
     at_P_K = tokens_P_K * share_P_K
     if sampling:
         _share_prompts(tokens_P_K, at_P_K, n, N)
