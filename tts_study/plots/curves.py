@@ -1,6 +1,6 @@
 """Accuracy against budget, and by level."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,17 +27,27 @@ def accuracy_against_n(curve: pd.DataFrame, baselines: Mapping[str, float], titl
             color = COLORS[method]
             axes.plot(rows["n"], rows["accuracy"], color=color, marker=MARKERS[method], label=LABELS[method], lw=2)
             axes.fill_between(rows["n"], rows["low"], rows["high"], color=color, alpha=0.15, lw=0)
-        ns = _spaced(sorted(curve["n"].unique()))
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set(major_locator=FixedLocator(ns), minor_locator=NullLocator())
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
-        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=""))
-        axes.set(xlabel="n (completions per problem, log scale)", ylabel="Accuracy (% of problems solved)")
-        axes.set_title(title, loc="left")
+        label_n(axes, curve["n"].unique())
+        label_accuracy(axes, title)
         draw_baselines(axes, baselines)
         sns.despine(figure)
         figure.legend(loc="outside lower center", ncols=min(4, curve["method"].nunique()))
         return finish(figure)
+
+
+def label_n(axes: Axes, ns: Iterable[int]) -> None:
+    """The axis of budgets, with the given ones labelled."""
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set(major_locator=FixedLocator(_spaced(sorted(ns))), minor_locator=NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    axes.set_xlabel("n (completions per problem, log scale)")
+
+
+def label_accuracy(axes: Axes, title: str) -> None:
+    """The axis of accuracies, and the title above it."""
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=""))
+    axes.set_ylabel("Accuracy (% of problems solved)")
+    axes.set_title(title, loc="left")
 
 
 def _spaced(ns: Sequence[int], least: float = 1.2) -> list[int]:

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import EngFormatter, NullLocator
 
-from tts_study.plots.curves import draw_baselines
+from tts_study.plots.curves import draw_baselines, label_accuracy, label_n
 from tts_study.plots.look import LABELS, MARKERS, WIDTH, finish, style
 
 # what the tables call a price, and how the axis says it
@@ -39,11 +38,8 @@ def small_against_large(options: pd.DataFrame, title: str, *, baseline: str = "g
             color = colors[policy]
             axes.plot(rows["n"], rows["accuracy"], color=color, marker=MARKERS[method], lw=2)
             axes.fill_between(rows["n"], rows["low"], rows["high"], color=color, alpha=0.15, lw=0)
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set(major_locator=FixedLocator(sorted(curves["n"].unique())), minor_locator=NullLocator())
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
-        axes.set_xlabel("n (completions per problem, log scale)")
-        _finish_axes(axes, title)
+        label_n(axes, curves["n"].unique())
+        label_accuracy(axes, title)
         named = lines["policy"] + f" {LABELS[baseline].lower()}"
         draw_baselines(axes, dict(zip(named, lines["accuracy"], strict=True)))
         return _with_legend(figure, curves, colors)
@@ -68,7 +64,7 @@ def accuracy_against_price(options: pd.DataFrame, price: str, title: str, *, fro
         axes.xaxis.set_major_formatter(EngFormatter(unit="B" if price in ("weights", "memory") else ""))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(PRICE_LABELS[price])
-        _finish_axes(axes, title)
+        label_accuracy(axes, title)
         return _with_legend(figure, options, colors)
 
 
@@ -76,12 +72,6 @@ def policy_colors(policies: Sequence[str]) -> dict[str, tuple[float, float, floa
     """A colour for each policy, from light to dark with its size, told apart by lightness alone if need be."""
     shades = sns.color_palette("viridis_r", n_colors=len(policies) + 1)[1:]
     return dict(zip(policies, shades, strict=True))
-
-
-def _finish_axes(axes: Axes, title: str) -> None:
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=""))
-    axes.set_ylabel("Accuracy (% of problems solved)")
-    axes.set_title(title, loc="left")
 
 
 def _with_legend(figure: Figure, drawn: pd.DataFrame, colors: Mapping[str, tuple[float, float, float]]) -> Figure:
