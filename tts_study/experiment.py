@@ -10,6 +10,7 @@ from tts_study.grid import Grid, Part, build
 from tts_study.profiles import load_profile
 from tts_study.runs import study_run
 from tts_study.store import Run
+from tts_study.strategies import STRATEGIES
 from tts_study.tables import Graded, Method
 
 # each strategy, as the figures call it: the search that it reads, and how it picks an answer
@@ -62,11 +63,13 @@ async def experiment(
     for strategy in strategies:
         search, method = _search_of(strategy)
         spent = _spent(search, ns, settings.beam_width)
-        for key in dict.fromkeys((search, n if search == "beam_search" else max(spent)) for n in spent):
+        # the runs, and the budgets that are read off each: a beam search holds no smaller one
+        reads = {n: (n,) for n in spent} if search == "beam_search" else {max(spent): spent}
+        for n, read in reads.items():
+            key = search, n
             if key not in runs:
-                runs[key] = await study_run(settings, search, n=key[1], limit=limit, seed=seed, fresh=fresh)
+                runs[key] = await study_run(settings, search, n=n, limit=limit, seed=seed, fresh=fresh)
                 graded[key] = tables.grade(runs[key].problems, runs[key].results)
-            read = (key[1],) if search == "beam_search" else spent
             parts.append(Part(strategy, runs[key], graded[key], method, read))
     aggregation: Any = settings.aggregation  # one of three names: the profile has checked it
     grid = build(parts, aggregation=aggregation, seed=seed)
@@ -83,8 +86,8 @@ def _spent(search: str, ns: Sequence[int], beam_width: int) -> tuple[int, ...]:
     """The budgets that a search can spend."""
     if search == "greedy":
         return (1,)
-    searched = search in ("beam_search", "dvts")
-    spent = tuple(sorted(n for n in set(ns) if not searched or n % beam_width == 0))
+    by_beams = "beam_width" in STRATEGIES[search].options
+    spent = tuple(sorted(n for n in set(ns) if not by_beams or n % beam_width == 0))
     if not spent:
         raise UserError(f"{search} can spend none of n = {list(ns)}: give a multiple of its beam_width, {beam_width}")
     return spent
