@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vllm import LLM, TokensPrompt
 
 WARM_UP = 4  # problems
+Turns = tuple[list[tuple[float, Any]], list[tuple[float, Any]]]  # seconds and result of each turn of both contestants
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ async def _bench_scoring(
 
         turns = await take_turns(ours, plain, list(zip(problems, solutions, strict=True)), repeats)
         shut_down(llm)
-    seconds, plain_seconds = (statistics.median(seconds for seconds, _ in contestant) for contestant in turns)
+    seconds, plain_seconds = median_seconds(turns)
     return len(texts), seconds, plain_seconds
 
 
@@ -159,7 +160,7 @@ async def take_turns(
     plain: Callable[[Sequence[Any]], Awaitable[Any]],
     work: Sequence[Any],
     repeats: int,
-) -> tuple[list[tuple[float, Any]], list[tuple[float, Any]]]:
+) -> Turns:
     """Seconds and result of every turn of both."""
     turns: tuple[list, list] = ([], [])
     for contestant in (ours, plain):
@@ -171,6 +172,12 @@ async def take_turns(
             result = await contestant(work)
             results.append((time.perf_counter() - began, result))
     return turns
+
+
+def median_seconds(turns: Turns) -> tuple[float, float]:
+    """The median of each contestant's turns."""
+    ours, plain = (statistics.median(seconds for seconds, _ in contestant) for contestant in turns)
+    return ours, plain
 
 
 def plain_llm(settings: EngineSettings, **overrides: Any) -> "LLM":

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tts_study.bench import take_turns
+from tts_study.bench import median_seconds, take_turns
 from tts_study.engines import serving
 from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.prm import VllmPRM
@@ -108,8 +108,7 @@ async def _bench_sampling(
             return await asyncio.gather(*(policy.complete(policy.prompt(each), n=n, seed=seed) for each in some))
 
         turns = await take_turns(lambda some: sample(there, some), lambda some: sample(here, some), problems, repeats)
-    there_seconds, here_seconds = (statistics.median(seconds for seconds, _ in turn) for turn in turns)
-    return (there_seconds, here_seconds), [turn[0][1] for turn in turns]
+    return median_seconds(turns), [turn[0][1] for turn in turns]
 
 
 async def _bench_scoring(
@@ -126,8 +125,7 @@ async def _bench_scoring(
 
         work = list(zip(problems, solutions, strict=True))
         turns = await take_turns(lambda some: score(there, some), lambda some: score(here, some), work, repeats)
-    there_seconds, here_seconds = (statistics.median(seconds for seconds, _ in turn) for turn in turns)
-    return (there_seconds, here_seconds), [turn[0][1] for turn in turns]
+    return median_seconds(turns), [turn[0][1] for turn in turns]
 
 
 @asynccontextmanager
