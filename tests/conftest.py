@@ -15,7 +15,7 @@ from tts_study.micro.models import CONTEXT, ModelSpec, build_model
 from tts_study.micro.tokenizer import END, build_tokenizer
 
 # what the engines of tests have in common
-SHARED = {"max_model_len": 512, "max_num_seqs": 64, "block_size": 32, "kv_cache_gib": 0.25}
+SHARED = {"max_model_len": 512, "max_num_seqs": 64, "block_size": 16, "kv_cache_gib": 0.25}
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ Starting an engine takes half a minute on a CPU, so that the session shares one 
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -158,6 +159,33 @@ def test_a_last_step_costs_little_once_the_steps_before_it_were_scored(prm, run)
     tokens, _ = rlhflow_tokens(prm.engine.tokenizer, problem.text, SOLUTION)
     assert after.scored + after.scored_cached == len(tokens)
     assert after.scored_cached > before.scored - SHARED["block_size"] > 0
+
+
+@pytest.mark.engine
+def test_what_is_asked_apart_within_a_burst_is_scored_together(prm, run, loop, monkeypatch):
+    sent = []
+    encode = run(prm.engine.start()).encode
+
+    def noted(*request):
+        sent.append(loop.time())
+        return encode(*request)
+
+    async def ask(place):
+        await asyncio.sleep(0.05 * place)
+        return (await prm.score_solutions(PROBLEM, [SOLUTION[: place + 1]])).step_scores
+
+    async def ask_apart(burst=0.0):
+        await asyncio.sleep(burst and burst - loop.time() % burst)  # to where one begins
+        sent.clear()
+        scores = await asyncio.gather(*map(ask, range(3)))
+        return scores, max(sent) - min(sent)
+
+    monkeypatch.setattr(run(prm.engine.start()), "encode", noted)
+    scores, apart = run(ask_apart())
+    monkeypatch.setattr(prm.engine, "settings", replace(prm.settings, burst=1.0))
+    same, together = run(ask_apart(burst=1.0))
+    assert same == scores
+    assert together < 0.05 < apart
 
 
 @pytest.mark.engine

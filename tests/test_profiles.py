@@ -72,6 +72,7 @@ def test_overrides_add_up_and_none_overrides_nothing():
         (dict(temperature="nan"), "temperature must be 0"),
         (dict(temperature="hot"), "temperature must be a number, and 'hot' is not"),
         (dict(temperature=True), "temperature must be a number, and True is not"),
+        (dict(prm_burst=-1), "prm_burst must be 0 (at once) or more, and -1 is not"),
         (dict(top_p=0), "top_p must lie above 0 and be at most 1, and 0 does not"),
         (dict(top_p=1.1), "top_p must lie above 0"),
         (dict(kv_cache_gib=0), "kv_cache_gib must lie above 0"),

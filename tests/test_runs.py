@@ -3,6 +3,7 @@ import gzip
 import json
 import random
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,14 @@ async def test_a_bug_is_not_dressed_up_as_bad_input(tmp_path):
     with pytest.raises(ZeroDivisionError):
         await search(tmp_path / "run.jsonl", policy=DicePolicy({"test/1": ZeroDivisionError()}))
     assert len(store.load(tmp_path / "run.jsonl").problems) == 5
+
+
+def test_so_many_problems_are_searched_at_once_that_the_batches_are_full_and_more_where_scores_come_in_bursts():
+    profile = partial(load_profile, "micro", max_num_seqs=256)
+    assert runs.at_once(profile(prm_burst=0), 16) == 2 * 256 // 16
+    assert runs.at_once(profile(prm_burst=0.5), 16) == 4 * 256 // 16
+    assert runs.at_once(profile(prm_burst=0, policy_url="http://a,http://b"), 16) == 4 * 256 // 16
+    assert runs.at_once(profile(prm_burst=0), 256) == 8, "but not so few that all wait for the same engine"
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 100])

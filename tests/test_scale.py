@@ -102,7 +102,7 @@ def test_more_gpus_shorten_a_study_down_to_its_longest_solution():
 
 def test_assumptions_are_overridden_by_name():
     assert with_overrides(["usd=2.5", "n=64"]) == replace(GIVEN, usd=2.5, n=64.0)
-    assert "| 70b | 136 | 340 |" in report(with_overrides(["usd=2.5"]), {})
+    assert "| 70b | 124 | 310 |" in report(with_overrides(["usd=2.5"]), {})
 
 
 @pytest.mark.parametrize(

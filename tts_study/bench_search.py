@@ -12,9 +12,11 @@ times, the processor time of all processes is told: on a CPU that others use too
 """
 
 import asyncio
+import operator
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import takewhile
 
 import psutil
@@ -33,16 +35,56 @@ from tts_study.watch import WatchedPolicy, WatchedPRM
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds by the clock, and of the processors, in this process and those that it started."""
+    """Seconds by the clock, and of the processors: in this process, the policy's engine and the PRM's."""
 
     wall: float
-    processors: float
+    here: float
+    policy: float
+    prm: float
+
+    @property
+    def processors(self) -> float:
+        """Of all of them."""
+        return self.here + self.policy + self.prm
 
     def __add__(self, other: "Time") -> "Time":
-        return Time(self.wall + other.wall, self.processors + other.processors)
+        return Time(*map(operator.add, astuple(self), astuple(other)))
 
     def __sub__(self, other: "Time") -> "Time":
-        return Time(self.wall - other.wall, self.processors - other.processors)
+        return Time(*map(operator.sub, astuple(self), astuple(other)))
+
+
+class Clocks:
+    """The clocks of this process and of the engines' processes; their differences count."""
+
+    def __init__(self) -> None:
+        self._policy: set[int] = set()
+        self._prm: set[int] = set()
+
+    def now(self) -> Time:
+        """Read them. A process that ends between two readings takes its time with it."""
+        policy, prm = (sum(map(_used, processes)) for processes in (self._policy, self._prm))
+        return Time(time.perf_counter(), _used(os.getpid()), policy, prm)
+
+    def policy_started(self) -> None:
+        """What has been started by now and is not the PRM's is the policy's."""
+        self._policy = _started() - self._prm
+
+    def prm_started(self) -> None:
+        """What has been started by now and is not the policy's is the PRM's."""
+        self._prm = _started() - self._policy
+
+
+def _started() -> set[int]:
+    return {process.pid for process in psutil.Process().children(recursive=True)}
+
+
+def _used(process: int) -> float:
+    try:
+        times = psutil.Process(process).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return times.user + times.system
 
 
 @dataclass(frozen=True)
@@ -101,8 +143,13 @@ class SearchBench:
             f"ratio {self.ratio:.2f} (at most {most}), of processor time {self.processor_ratio:.2f}\n"
             f"PRM       {cost.scored:,} tokens computed, over distinct ones {cost.scored / searched.distinct:.2f} "
             f"(at most 1.30), {cost.scored_cached:,} cached\n"
+            f"processors {_parts(searched.time)}; floor {_parts(self.generating + self.scoring)}\n"
             f"idle      policy {searched.idle[0]:.0%}, PRM {searched.idle[1]:.0%} of the time"
         )
+
+
+def _parts(time: Time) -> str:
+    return f"here {time.here:.1f} s, policy {time.policy:.1f} s, PRM {time.prm:.1f} s"
 
 
 async def run_search_bench(
@@ -124,13 +171,17 @@ async def run_search_bench(
         raise UserError(f"{strategy} asks no PRM: time one that does, such as beam_search, dvts or best_of_n")
     for_policy, for_prm = policy_settings(profile), prm_settings(profile)
     async with VllmPolicy(for_policy) as policy, VllmPRM(for_prm) as prm:
-        await asyncio.gather(policy.start(), prm.start())
-        await _watched(profile, strategy, problems[:WARM_UP], policy, prm, ns[0], seed + 1)
+        clocks = Clocks()
+        await policy.start()  # one after the other: to tell whose processes are whose
+        clocks.policy_started()
+        await prm.start()
+        clocks.prm_started()
+        await _watched(profile, strategy, problems[:WARM_UP], policy, prm, clocks, ns[0], seed + 1)
         searches = []
         for n in ns:
             for engine in (policy.engine, prm.engine):  # searches with the same seed have much in common
                 await (await engine.start()).reset_prefix_cache()
-            searches.append(await _watched(profile, strategy, problems, policy, prm, n, seed))
+            searches.append(await _watched(profile, strategy, problems, policy, prm, clocks, n, seed))
         prm_args = prm.engine_args()
     generating = _generate_plainly(for_policy, searches)
     scoring = _score_plainly(for_prm, prm_args, searches)
@@ -144,6 +195,7 @@ async def _watched(
     problems: Sequence[Problem],
     policy: VllmPolicy,
     prm: VllmPRM,
+    clocks: Clocks,
     n: int,
     seed: int,
 ) -> Searched:
@@ -155,21 +207,14 @@ async def _watched(
         async with room:
             return await search.solve(problem)
 
-    began = _now()
+    began = clocks.now()
     results = await asyncio.gather(*map(solve, problems))
-    taken = _now() - began
+    taken = clocks.now() - began
     idle = watched_policy.watch.idle() / taken.wall, watched_prm.watch.idle() / taken.wall
     lengths = [each for p, result in zip(problems, results, strict=True) for each in _lengths(policy.prompt(p), result)]
     texts = [text for problem in problems for text in _packed(_marked(prm, problem, watched_prm.asked))]
     cost = sum((result.cost for result in results), Cost())
     return Searched(taken, idle, cost, tuple(lengths), tuple(texts))
-
-
-def _now() -> Time:
-    """The clocks as they are; differences count. A process that ends between two readings takes its time with it."""
-    here = psutil.Process()
-    used = [process.cpu_times() for process in (here, *here.children(recursive=True))]
-    return Time(time.perf_counter(), sum(times.user + times.system for times in used))
 
 
 def _lengths(prompt: tuple[int, ...], result: SearchResult) -> list[tuple[tuple[int, ...], int]]:
@@ -202,7 +247,8 @@ def _packed(texts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
 
 
 def _generate_plainly(settings: PolicySettings, searches: Sequence[Searched]) -> list[Time]:
-    llm = plain_llm(settings)
+    llm, clocks = plain_llm(settings), Clocks()
+    clocks.policy_started()
     from vllm import SamplingParams
 
     def generate(lengths: Sequence[tuple[tuple[int, ...], int]]) -> Time:
@@ -214,9 +260,9 @@ def _generate_plainly(settings: PolicySettings, searches: Sequence[Searched]) ->
             for _, length in lengths
         ]  # fmt: skip
         prompts = tokens_prompts([prompt for prompt, _ in lengths])
-        began = _now()
+        began = clocks.now()
         llm.generate(prompts, params, use_tqdm=False)
-        return _now() - began
+        return clocks.now() - began
 
     generate(searches[0].lengths[: settings.max_num_seqs])
     times = [generate(searched.lengths) for searched in searches]
@@ -225,13 +271,14 @@ def _generate_plainly(settings: PolicySettings, searches: Sequence[Searched]) ->
 
 
 def _score_plainly(settings: PRMSettings, prm_args: dict, searches: Sequence[Searched]) -> list[Time]:
-    llm = plain_llm(settings, **prm_args)
+    llm, clocks = plain_llm(settings, **prm_args), Clocks()
+    clocks.prm_started()
 
     def score(texts: Sequence[tuple[int, ...]]) -> Time:
         prompts = tokens_prompts(texts)
-        began = _now()
+        began = clocks.now()
         llm.encode(prompts, pooling_task="token_classify", use_tqdm=False)
-        return _now() - began
+        return clocks.now() - began
 
     score(searches[0].texts[: settings.max_num_seqs])
     times = [score(searched.texts) for searched in searches]

@@ -23,9 +23,10 @@ from tts_study.prompts import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT, QWEN_MATH_SYS
 # fields that say how a machine is used, not what is computed: runs that differ in nothing else are the same run
 MACHINE = {
     "max_num_seqs", "block_size", "policy_memory", "prm_memory", "kv_cache_gib", "tensor_parallel_size",
-    "policy_url", "prm_url",
+    "prm_burst", "policy_url", "prm_url",
 }  # fmt: skip
 DTYPES = ("bfloat16", "float16", "float32")
+FROM_ZERO = {"temperature": "greedy", "prm_burst": "at once"}
 LARGEST = {"kv_cache_gib": 1024}  # of the settings that are not a share
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -67,6 +68,7 @@ class Profile:
         policy_memory: share of each GPU's memory that the policy takes.
         prm_memory: the same for the PRM.
         kv_cache_gib: each model's KV cache on a CPU, in GiB.
+        prm_burst: what the PRM is to score is sent to it together, once in so many seconds; 0: at once.
         tensor_parallel_size: GPUs that share each model.
         policy_url: servers of vLLM that hold the policy, with commas between; none: it runs in this process.
         prm_url: the same for the PRM.
@@ -103,10 +105,11 @@ class Profile:
     aggregation: str = "last"
     dtype: str = "bfloat16"
     max_num_seqs: int = 256
-    block_size: int = 32
+    block_size: int = 16
     policy_memory: float = 0.45
     prm_memory: float = 0.45
     kv_cache_gib: float = 1.0
+    prm_burst: float = 0.0
     tensor_parallel_size: int = 1
     policy_url: str | None = None
     prm_url: str | None = None
@@ -149,6 +152,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({
         max_step_tokens=64,
         max_model_len=512,
         aggregation="min",  # its PRM learned to judge steps up to the first wrong one, and little of what comes after
+        prm_burst=0.2,  # two cores do better with few large batches: docs/speed.md
     ),
     "llama": Profile(
         name="llama",
@@ -226,9 +230,9 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
     least = 0 if key == "lookahead" else 1
     if wanted is int and typed < least:
         raise UserError(f"{key} must be at least {least}, and {value!r} is not")
-    if key == "temperature" and not 0 <= typed < float("inf"):
-        raise UserError(f"temperature must be 0 (greedy) or more, and {value!r} is not")
-    if wanted is float and key != "temperature" and not 0 < typed <= LARGEST.get(key, 1):
+    if key in FROM_ZERO and not 0 <= typed < float("inf"):
+        raise UserError(f"{key} must be 0 ({FROM_ZERO[key]}) or more, and {value!r} is not")
+    if wanted is float and key not in FROM_ZERO and not 0 < typed <= LARGEST.get(key, 1):
         raise UserError(f"{key} must lie above 0 and be at most {LARGEST.get(key, 1)}, and {value!r} does not")
     choices = {"dtype": DTYPES, "aggregation": AGGREGATIONS, "prm_format": (AUTO, *FORMATS)}.get(key)
     if choices and value not in choices:

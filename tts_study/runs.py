@@ -176,8 +176,12 @@ async def searcher(profile: Profile, strategy: str, *, n: int, seed: int) -> Sea
 
 
 def at_once(profile: Profile, n: int) -> int:
-    """How many problems to search at once: twice what fits a batch, so that neither engine waits for the other."""
-    return max(8, 2 * profile.max_num_seqs * max(1, len(policy_urls(profile))) // n)
+    """How many problems to search at once: twice what fits a batch, so that neither engine waits for the other.
+
+    Where the PRM works in bursts, more problems wait for it.
+    """
+    batches = 4 if profile.prm_burst else 2
+    return max(8, batches * profile.max_num_seqs * max(1, len(policy_urls(profile))) // n)
 
 
 def check_budget(strategy: str, n: int, beam_width: int) -> None:

@@ -20,10 +20,11 @@ class EngineSettings:
         dtype: of weights and activations: "bfloat16", "float16" or "float32".
         max_model_len: context in tokens, prompt and completion together.
         max_num_seqs: most sequences in one batch.
-        block_size: tokens in a block of the KV cache, rounded up to a multiple of 32 on a CPU, whose kernels want that;
-            the prefix cache only reuses whole blocks.
+        block_size: tokens in a block of the KV cache, of which the prefix cache only reuses whole ones; rounded up on a
+            CPU, whose kernels want multiples of 16, or of 32 where sockets share a model.
         gpu_memory_utilization: share of each GPU's memory; the policy's and the PRM's must add up to less than 1.
         kv_cache_gib: size of the KV cache on a CPU; the environment's VLLM_CPU_KVCACHE_SPACE goes before it.
+        burst: what is to be scored is sent together, once in so many seconds, for larger batches; 0: at once.
         tensor_parallel_size: GPUs (or CPU sockets) that share the model.
         chat_template: a Jinja template in place of the tokenizer's own.
     """
@@ -32,9 +33,10 @@ class EngineSettings:
     dtype: str = "bfloat16"
     max_model_len: int = 4096
     max_num_seqs: int = 256
-    block_size: int = 32
+    block_size: int = 16
     gpu_memory_utilization: float = 0.45
     kv_cache_gib: float = 1.0
+    burst: float = 0.0
     tensor_parallel_size: int = 1
     chat_template: str | None = None
 

@@ -108,6 +108,7 @@ def prm_settings(profile: Profile) -> "PRMSettings":
     return PRMSettings(
         model=profile.prm_model,
         gpu_memory_utilization=profile.prm_memory,
+        burst=profile.prm_burst,
         chat_template=profile.prm_chat_template,
         prm_format=profile.prm_format,
         **{name: getattr(profile, name) for name in SHARED},

@@ -6,6 +6,7 @@ vLLM runs the model in a process of its own, so a script that uses an engine nee
 """
 
 import asyncio
+import gc
 import itertools
 import math
 import os
@@ -58,11 +59,17 @@ def engine_args(settings: EngineSettings) -> dict[str, Any]:
     }
     if not current_platform.is_cpu():
         return args | {"gpu_memory_utilization": settings.gpu_memory_utilization}
+    block = 32  # tokens, of which vLLM's CPU attention wants multiples; ours is for a model in a single process
+    if settings.tensor_parallel_size == 1:
+        block = 16
+        args["distributed_executor_backend"] = "tts_study.engines.cpu.InProcess"
+        # vLLM would bind both models' threads to the same cores; so they share all, half of them each
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     # Compiling takes minutes on a CPU. A seeded request must not be prefilled in chunks there (vLLM 0.32 rewinds its
     # generator after a chunk, and a CPU's generator cannot be rewound: the engine dies), so none is.
     return args | {
         "enforce_eager": True,
-        "block_size": 32 * math.ceil(settings.block_size / 32),
+        "block_size": block * math.ceil(settings.block_size / block),
         "kv_cache_memory_bytes": int(settings.kv_cache_gib * 2**30),
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(4096, settings.max_model_len),
@@ -102,6 +109,7 @@ class VllmEngine(Engine):
             if self._llm is None:
                 self.tokenizer  # noqa: B018  fails sooner, and more clearly, than vLLM would
                 self._llm = await asyncio.to_thread(self._launch)
+                spare_this_process(self._llm)
             return self._llm
 
     def _launch(self) -> "AsyncLLM":
@@ -123,8 +131,7 @@ class VllmEngine(Engine):
     async def generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
         """Continue a prompt once; the sample is whole."""
         llm = await self.start()
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RequestOutputKind, SamplingParams  # looked up faster than in vllm itself
 
         # nobody else has these: the deep copy that would be made of them takes a tenth of the time in this process
         params = SamplingParams(
@@ -141,7 +148,9 @@ class VllmEngine(Engine):
     async def encode(self, token_ids: Sequence[int], *, read_cache: bool) -> Pooled:
         """Score the tokens of a prompt."""
         llm = await self.start()
-        from vllm import PoolingParams
+        if burst := self.settings.burst:
+            await asyncio.sleep(burst - asyncio.get_running_loop().time() % burst)
+        from vllm.pooling_params import PoolingParams
 
         # what comes from the cache has no scores, so that by default vLLM does not read it for this task
         params = PoolingParams(task="token_classify", skip_reading_prefix_cache=not read_cache)
@@ -157,6 +166,7 @@ class VllmEngine(Engine):
             llm.output_handler.cancel()  # it would report the end of the engine as a failure
             await asyncio.gather(llm.output_handler, return_exceptions=True)  # and holds on to it until it has ended
         await asyncio.to_thread(llm.shutdown, SHUTDOWN_SECONDS)
+        gc.unfreeze()
         # it is shut down once more when it is collected, which fails, with noise, if Python is ending by then
         llm.shutdown = lambda timeout=None: None  # type: ignore[method-assign]
 
@@ -178,6 +188,16 @@ class VllmEngine(Engine):
                 f"The engine of {self.settings.model!r} died, most often for want of memory: see vLLM's last lines, "
                 "lower max_num_seqs or the memory shares, and run again."
             ) from error
+
+
+def spare_this_process(llm: "AsyncLLM") -> None:
+    """Save what each request costs in this process for nothing; the rest of it feeds the engines."""
+    tokenizer = llm.get_tokenizer()
+    # transformers works it out anew whenever it is asked, and vLLM asks with each request
+    vars(tokenizer)["eos_token_id"] = tokenizer.eos_token_id
+    # requests make much garbage; with each collection, Python would look through all that vLLM and torch have loaded
+    gc.collect()
+    gc.freeze()
 
 
 def drawn(sampling: Mapping[str, Any]) -> dict[str, Any]:

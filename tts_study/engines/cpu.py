@@ -1,0 +1,27 @@
+"""How vLLM runs a model on a CPU here: in the engine's own process, with small blocks in its cache.
+
+vLLM's default is a worker process beside the scheduler's, and the two spin while they wait for each other: of two
+cores, that takes a third. And it asks for cache blocks of 32 tokens, though its kernel "vec16" reads blocks of 16; what
+is shared of a prompt counts in whole blocks only, and a step of a short problem has some ten tokens.
+"""
+
+from vllm.v1.attention.backend import MultipleOf
+from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+from vllm.v1.attention.backends.registry import AttentionBackendEnum, register_backend
+from vllm.v1.executor.uniproc_executor import UniProcExecutor
+
+BLOCK = 16  # tokens; the kernel takes multiples
+
+
+@register_backend(AttentionBackendEnum.CPU_ATTN)
+class SmallBlocks(CPUAttentionBackend):
+    """vLLM's attention, with all block sizes that its kernels can read."""
+
+    @staticmethod
+    def get_supported_kernel_block_sizes(kv_cache_spec: object = None) -> list[int | MultipleOf]:
+        """Multiples of 16 tokens."""
+        return [MultipleOf(BLOCK)]
+
+
+class InProcess(UniProcExecutor):
+    """vLLM's executor without a worker process; named here so that whoever loads it has the attention above, too."""
