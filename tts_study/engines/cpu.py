@@ -1,8 +1,9 @@
 """How vLLM runs a model on a CPU here: in the engine's own process, with small blocks in its cache.
 
-vLLM's default is a worker process beside the scheduler's, and the two spin while they wait for each other: of two
-cores, that takes a third. And it asks for cache blocks of 32 tokens, though its kernel "vec16" reads blocks of 16; what
-is shared of a prompt counts in whole blocks only, and a step of a short problem has some ten tokens.
+vLLM's default is a worker process beside the scheduler's, and the two spin while they wait for each other: on two cores
+that was a quarter of a search's processor time (docs/speed.md). And it asks for cache blocks of 32 tokens, though its
+kernel "vec16" reads blocks of 16; what is shared of a prompt counts in whole blocks only, and a step of a short problem
+has some ten tokens.
 """
 
 from vllm.v1.attention.backend import MultipleOf
