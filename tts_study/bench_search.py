@@ -16,6 +16,7 @@ import operator
 import os
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass
 from itertools import takewhile
 
@@ -54,25 +55,17 @@ class Time:
         return Time(*map(operator.sub, astuple(self), astuple(other)))
 
 
+@dataclass(frozen=True)
 class Clocks:
-    """The clocks of this process and of the engines' processes; their differences count."""
+    """The clocks of this process and of the engines'; `policy` and `prm` are the numbers of their processes."""
 
-    def __init__(self) -> None:
-        self._policy: set[int] = set()
-        self._prm: set[int] = set()
+    policy: AbstractSet[int] = frozenset()
+    prm: AbstractSet[int] = frozenset()
 
     def now(self) -> Time:
-        """Read them. A process that ends between two readings takes its time with it."""
-        policy, prm = (sum(map(_used, processes)) for processes in (self._policy, self._prm))
+        """Read them; differences count. A process that ends between two readings takes its time with it."""
+        policy, prm = (sum(map(_used, processes)) for processes in (self.policy, self.prm))
         return Time(time.perf_counter(), _used(os.getpid()), policy, prm)
-
-    def policy_started(self) -> None:
-        """What has been started by now and is not the PRM's is the policy's."""
-        self._policy = _started() - self._prm
-
-    def prm_started(self) -> None:
-        """What has been started by now and is not the policy's is the PRM's."""
-        self._prm = _started() - self._policy
 
 
 def _started() -> set[int]:
@@ -171,11 +164,10 @@ async def run_search_bench(
         raise UserError(f"{strategy} asks no PRM: time one that does, such as beam_search, dvts or best_of_n")
     for_policy, for_prm = policy_settings(profile), prm_settings(profile)
     async with VllmPolicy(for_policy) as policy, VllmPRM(for_prm) as prm:
-        clocks = Clocks()
         await policy.start()  # one after the other: to tell whose processes are whose
-        clocks.policy_started()
+        of_policy = _started()
         await prm.start()
-        clocks.prm_started()
+        clocks = Clocks(of_policy, _started() - of_policy)
         await _watched(profile, strategy, problems[:WARM_UP], policy, prm, clocks, ns[0], seed + 1)
         searches = []
         for n in ns:
@@ -247,8 +239,8 @@ def _packed(texts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
 
 
 def _generate_plainly(settings: PolicySettings, searches: Sequence[Searched]) -> list[Time]:
-    llm, clocks = plain_llm(settings), Clocks()
-    clocks.policy_started()
+    llm = plain_llm(settings)
+    clocks = Clocks(policy=_started())
     from vllm import SamplingParams
 
     def generate(lengths: Sequence[tuple[tuple[int, ...], int]]) -> Time:
@@ -271,8 +263,8 @@ def _generate_plainly(settings: PolicySettings, searches: Sequence[Searched]) ->
 
 
 def _score_plainly(settings: PRMSettings, prm_args: dict, searches: Sequence[Searched]) -> list[Time]:
-    llm, clocks = plain_llm(settings, **prm_args), Clocks()
-    clocks.prm_started()
+    llm = plain_llm(settings, **prm_args)
+    clocks = Clocks(prm=_started())
 
     def score(texts: Sequence[tuple[int, ...]]) -> Time:
         prompts = tokens_prompts(texts)

@@ -61,8 +61,10 @@ def engine_args(settings: EngineSettings) -> dict[str, Any]:
         return args | {"gpu_memory_utilization": settings.gpu_memory_utilization}
     block = 32  # tokens, of which vLLM's CPU attention wants multiples; ours is for a model in a single process
     if settings.tensor_parallel_size == 1:
-        block = 16
-        args["distributed_executor_backend"] = "tts_study.engines.cpu.InProcess"
+        from tts_study.engines.cpu import BLOCK, InProcess
+
+        block = BLOCK
+        args["distributed_executor_backend"] = f"{InProcess.__module__}.{InProcess.__name__}"
         # vLLM would bind both models' threads to the same cores; so they share all, half of them each
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     # Compiling takes minutes on a CPU. A seeded request must not be prefilled in chunks there (vLLM 0.32 rewinds its
