@@ -84,10 +84,13 @@ def test_a_watch_counts_the_time_without_requests_only(monkeypatch):
 
 
 def test_a_search_bench_tells_ratios_to_its_floor():
-    searched = Searched(Time(30.0, 10.0, 25.0, 15.0), (0.01, 0.25), Cost(generated=1000, scored=130), (), ((0,) * 100,))
+    cost = Cost(generated=1000, prompt=55, prompt_cached=4, scored=130)
+    searched = Searched(Time(30.0, 10.0, 25.0, 15.0), (0.01, 0.25), cost, (90, 13), (), ((0,) * 100,))
     bench = SearchBench("dvts", 64, 10, searched, Time(15.0, 1.0, 14.0, 0.0), Time(5.0, 1.0, 0.0, 9.0))
     assert (bench.ratio, bench.processor_ratio) == (1.5, 2.0)
     told = str(bench)
     assert "ratio 1.50 (at most 1.6), of processor time 2.00" in told
+    assert "policy    90 requests, 55 tokens of their prompts computed, 4 cached" in told
+    assert "PRM       13 requests, 130 tokens computed" in told
     assert "over distinct ones 1.30" in told and "policy 1%, PRM 25%" in told
     assert "here 10.0 s, policy 25.0 s, PRM 15.0 s; floor here 2.0 s, policy 14.0 s, PRM 9.0 s" in told

@@ -15,7 +15,7 @@ import asyncio
 import operator
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass
 from itertools import takewhile
@@ -88,6 +88,7 @@ class Searched:
         time: of all problems.
         idle: share of it in which each engine had nothing to do: the policy's, the PRM's.
         cost: tokens, of all problems.
+        requests: how many samples were drawn, and how many solutions or partial ones scored, each once.
         lengths: a request's prompt and how many tokens to generate, for the floor.
         texts: the PRM's tokens, each once, for the floor.
     """
@@ -95,6 +96,7 @@ class Searched:
     time: Time
     idle: tuple[float, float]
     cost: Cost
+    requests: tuple[int, int]
     lengths: tuple[tuple[tuple[int, ...], int], ...]
     texts: tuple[tuple[int, ...], ...]
 
@@ -134,7 +136,10 @@ class SearchBench:
             f"floor     {(self.generating + self.scoring).wall:.1f} s: generating {cost.generated:,} tokens "
             f"{self.generating.wall:.1f} s, scoring {searched.distinct:,} tokens {self.scoring.wall:.1f} s; "
             f"ratio {self.ratio:.2f} (at most {most}), of processor time {self.processor_ratio:.2f}\n"
-            f"PRM       {cost.scored:,} tokens computed, over distinct ones {cost.scored / searched.distinct:.2f} "
+            f"policy    {searched.requests[0]:,} requests, {cost.prompt:,} tokens of their prompts computed, "
+            f"{cost.prompt_cached:,} cached\n"
+            f"PRM       {searched.requests[1]:,} requests, {cost.scored:,} tokens computed, "
+            f"over distinct ones {cost.scored / searched.distinct:.2f} "
             f"(at most 1.30), {cost.scored_cached:,} cached\n"
             f"processors {_parts(searched.time)}; floor {_parts(self.generating + self.scoring)}\n"
             f"idle      policy {searched.idle[0]:.0%}, PRM {searched.idle[1]:.0%} of the time"
@@ -204,9 +209,14 @@ async def _watched(
     taken = clocks.now() - began
     idle = watched_policy.watch.idle() / taken.wall, watched_prm.watch.idle() / taken.wall
     lengths = [each for p, result in zip(problems, results, strict=True) for each in _lengths(policy.prompt(p), result)]
-    texts = [text for problem in problems for text in _packed(_marked(prm, problem, watched_prm.asked))]
+    asked: dict[Problem, set[tuple[str, ...]]] = {problem: set() for problem in problems}
+    for problem, steps in watched_prm.asked:
+        if steps:
+            asked[problem].add(steps)
+    texts = [text for problem, solutions in asked.items() for text in _packed(_marked(prm, problem, solutions))]
     cost = sum((result.cost for result in results), Cost())
-    return Searched(taken, idle, cost, tuple(lengths), tuple(texts))
+    requests = sum(len(result.tree or result.completions) for result in results), sum(map(len, asked.values()))
+    return Searched(taken, idle, cost, requests, tuple(lengths), tuple(texts))
 
 
 def _lengths(prompt: tuple[int, ...], result: SearchResult) -> list[tuple[tuple[int, ...], int]]:
@@ -218,9 +228,8 @@ def _lengths(prompt: tuple[int, ...], result: SearchResult) -> list[tuple[tuple[
     return [(prompt, length) for length in lengths if length]
 
 
-def _marked(prm: VllmPRM, problem: Problem, asked: Sequence[tuple[Problem, tuple[str, ...]]]) -> list[tuple[int, ...]]:
+def _marked(prm: VllmPRM, problem: Problem, solutions: Iterable[tuple[str, ...]]) -> list[tuple[int, ...]]:
     """A problem's texts as the PRM read them."""
-    solutions = {steps for about, steps in asked if about == problem and steps}
     marked = (prm.mark(problem, steps) for steps in solutions)
     return [token_ids[: positions[-1] + 1] for token_ids, positions in marked]
 
