@@ -4,6 +4,7 @@ Starting an engine takes half a minute on a CPU, so that the session shares one 
 """
 
 import asyncio
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from tts_study.engines.engine import EngineSettings
 from tts_study.engines.policy import PolicySettings, VllmPolicy, sample_seeds
 from tts_study.engines.prm import PRMSettings, VllmPRM
-from tts_study.engines.vllm import VllmEngine
+from tts_study.engines.vllm import RUNNER, VllmEngine
 from tts_study.errors import UserError
 from tts_study.prm_formats.rlhflow import rlhflow_tokens, verdict_ids
 from tts_study.records import Cost, Generation, Problem
@@ -237,6 +238,23 @@ def test_nothing_imports_vllm_before_an_engine_starts(policy_folder):
         "assert 'vllm' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_gpu_gets_vllms_own_seeds_and_nothing_from_the_cpus_room(policy_folder):
+    code = (
+        "import asyncio, sys\n"
+        "from tts_study.engines.policy import PolicySettings, VllmPolicy\n"
+        f"engine = VllmPolicy(PolicySettings(model={str(policy_folder)!r}, data_parallel_size=2)).engine\n"
+        "sampling = {'temperature': 0.5, 'top_p': 1.0, 'seed': 7}\n"
+        "assert engine._sampling(sampling) == sampling and engine.sampler == 'vllm'\n"
+        "args = engine.args()\n"
+        "assert args['data_parallel_size'] == 2 and args['gpu_memory_utilization'] == 0.45\n"
+        "assert not {'logits_processors', 'enforce_eager', 'enable_chunked_prefill'} & set(args)\n"
+        "assert not [name for name in sys.modules if name.startswith('tts_study.engines.cpu')]\n"
+    )
+    for environment in ({RUNNER: "1"}, {RUNNER: "0"}):
+        done = subprocess.run([sys.executable, "-c", code], env=os.environ | environment, capture_output=True)
+        assert (done.returncode == 0) == (environment[RUNNER] == "1"), done.stderr.decode()
 
 
 @pytest.mark.parametrize("make", [

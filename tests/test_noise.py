@@ -5,8 +5,8 @@ from scipy.stats import chisquare
 from vllm import SamplingParams
 from vllm.v1.sample.logits_processor import BatchUpdate, MoveDirectionality
 
-from tts_study.engines.noise import SeededNoise, gumbel
-from tts_study.engines.vllm import drawn
+from tts_study.engines.cpu.noise import SeededNoise, gumbel
+from tts_study.engines.cpu.sampling import with_noise
 
 LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0, -3.0, 1.5])
 
@@ -18,7 +18,7 @@ def sampling(seed, temperature, top_p=1.0):
 def processor(*rows):
     """One that follows a batch of (seed, temperature, tokens so far); None is a request that wants no noise."""
     one = SeededNoise(None, torch.device("cpu"), False)
-    params = [SamplingParams(**drawn(sampling(*row[:2]) if row else sampling(0, 0.0))) for row in rows]
+    params = [SamplingParams(**with_noise(sampling(*row[:2]) if row else sampling(0, 0.0))) for row in rows]
     added = [(i, p, [1], row[2] if row else []) for i, (p, row) in enumerate(zip(params, rows, strict=True))]
     one.update_state(BatchUpdate(batch_size=len(rows), removed=[], added=added, moved=[]))
     return one
@@ -74,6 +74,6 @@ def test_requests_are_followed_when_they_move_and_leave():
 
 def test_a_nucleus_is_left_to_vllm_and_so_is_greedy_decoding():
     for left in (sampling(5, 0.8, top_p=0.9), sampling(5, 0.0)):
-        assert drawn(left) == left
-    taken = SamplingParams(**drawn(sampling(5, 0.8)))
+        assert with_noise(left) == left
+    taken = SamplingParams(**with_noise(sampling(5, 0.8)))
     assert taken.temperature == 0 and taken.seed is None and taken.extra_args == {"seeded_noise": (5, 0.8)}

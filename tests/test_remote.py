@@ -36,6 +36,8 @@ class FakeServer:
 
     def __init__(self, model, *, context=512, key=None, noise=False, faults=()):
         self.cards = [{"id": "served", "root": str(model), "max_model_len": context}]
+        if noise:
+            self.cards.append({"id": "sampler:gumbel-hash", "root": str(model), "max_model_len": context})
         self.key, self.noise, self.faults = key, noise, list(faults)
         self.asked, self.waiting, self.gate = [], 0, asyncio.Event()
         self.gate.set()
@@ -123,7 +125,7 @@ async def test_samples_are_asked_for_by_token_ids_each_with_its_seed_and_costs_a
     async with policy_on(policy_folder, fake, temperature=0.5, top_p=0.9) as policy:
         prompt = policy.prompt(PROBLEM)
         sampled = await policy.complete(prompt, n=3, seed=1)
-    asked = fake.asked[2:]  # two are probes
+    asked = fake.asked[1:]  # one is a probe
     assert [body["seed"] for body in asked] == sample_seeds(prompt, 1, 3)
     for body in asked:
         body.pop("seed")
@@ -135,21 +137,25 @@ async def test_samples_are_asked_for_by_token_ids_each_with_its_seed_and_costs_a
     assert sampled.cost == Cost(generated=9, prompt=3 * len(prompt) - 6, prompt_cached=6)
 
 
-async def test_servers_that_all_know_our_noise_are_told_to_draw_by_it_as_in_process(serve, policy_folder):
+async def test_only_servers_that_all_draw_by_our_noise_are_asked_to_and_others_get_a_seed(serve, policy_folder):
     noisy, plain = await serve(policy_folder, noise=True), await serve(policy_folder)
     async with policy_on(policy_folder, noisy, temperature=0.5) as policy:
         prompt = policy.prompt(PROBLEM)
         sampled = await policy.complete(prompt, n=2, seed=1)
         await policy.complete(prompt, n=1, seed=1, temperature=0.0)
-    first, second, greedy = noisy.asked[2:]
+        assert policy.sampler == "gumbel-hash"
+    first, second, greedy = noisy.asked[1:]
     assert [first["vllm_xargs"], second["vllm_xargs"]] == [
         {"seeded_noise": [seed, 0.5]} for seed in sample_seeds(prompt, 1, 2)
     ]
     assert (first["temperature"], first["seed"]) == (0.0, None) and "vllm_xargs" not in greedy
     assert len({g.token_ids for g in sampled.generations}) == 2
     async with policy_on(policy_folder, noisy, plain) as policy:
-        await policy.complete(policy.prompt(PROBLEM), n=4, seed=1)
-    assert all("vllm_xargs" not in body for body in [*noisy.asked[7:], *plain.asked[2:]])
+        await policy.complete(prompt, n=4, seed=1)
+        assert policy.sampler == "vllm"
+    plainly = [*noisy.asked[5:], *plain.asked[1:]]
+    assert sorted(body["seed"] for body in plainly) == sorted(sample_seeds(prompt, 1, 4))
+    assert all("vllm_xargs" not in body for body in plainly)
 
 
 async def test_a_step_is_asked_for_with_its_separators(serve, policy_folder):
@@ -194,7 +200,7 @@ async def test_requests_are_shared_out_evenly_and_a_slow_server_gets_fewer(serve
             await policy.complete(prompt, n=1, seed=seed)
         slow.gate.set()
         assert len((await first).generations) == 10
-    assert (len(slow.asked) - 2, len(fast.asked) - 2) == (5, 13)
+    assert (len(slow.asked) - 1, len(fast.asked) - 1) == (5, 13)
 
 
 @pytest.mark.parametrize("fault", [500, 503, 429, "cut", "abort"])
@@ -218,7 +224,7 @@ async def test_the_others_take_over_what_a_killed_server_was_asked(serve, policy
         await killed.server.close()
         sampled = await task
         assert len(sampled.generations) == 20
-        assert len({body["seed"] for body in other.asked[2:]}) == 20
+        assert len({body["seed"] for body in other.asked[1:]}) == 20
         await policy.complete(policy.prompt(PROBLEM), n=20, seed=1)
 
 
@@ -267,7 +273,7 @@ async def test_servers_of_other_models_are_left_alone(serve, policy_folder, prm_
     right, wrong = await serve(policy_folder), await serve(prm_folder)
     async with policy_on(policy_folder, wrong, right) as policy:
         await policy.complete(policy.prompt(PROBLEM), n=4, seed=0)
-    assert len(right.asked) == 6 and wrong.asked == []
+    assert len(right.asked) == 5 and wrong.asked == []
 
 
 async def test_other_weights_under_the_same_name_are_refused(serve, policy_folder, prm_folder):

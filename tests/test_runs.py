@@ -2,6 +2,8 @@ import asyncio
 import gzip
 import json
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -244,6 +246,34 @@ def test_fresh_runs_of_other_parts_do_not_meet(project, monkeypatch):
         replayed(fresh=True, **part)
     assert len(set(paths_taken)) == 4
     assert paths_taken[0].parent.name == "2-problems"
+
+
+async def test_a_run_begun_with_one_sampler_does_not_resume_with_another(tmp_path):
+    path, gpu = tmp_path / "run.jsonl", DicePolicy()
+    await search(path, PROBLEMS[:3])
+    gpu.sampler = "vllm"
+    with pytest.raises(UserError, match="begun with the sampler 'scripted', and this machine has 'vllm'"):
+        await search(path, policy=gpu)
+    assert (await search(path, PROBLEMS[:3], policy=gpu)).header["sampler"] == "scripted", "nothing is left to draw"
+    assert len((await search(path)).problems) == 6
+
+
+def test_a_replay_takes_what_any_sampler_drew(project):
+    path = project / "data" / "runs" / "micro" / "1b-best_of_n-n4-seed0.jsonl.gz"
+    lines = gzip.decompress(path.read_bytes()).split(b"\n")
+    lines[0] = json.dumps(json.loads(lines[0]) | {"sampler": "vllm"}).encode()
+    path.write_bytes(gzip.compress(b"\n".join(lines)))
+    assert replayed().problems == PROBLEMS
+
+
+def test_a_replay_imports_neither_vllm_nor_torch():
+    code = (
+        "import asyncio, sys\n"
+        "from tts_study.runs import study_run\n"
+        "asyncio.run(study_run('micro', 'best_of_n', n=64, limit=2))\n"
+        "assert not {'vllm', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_replay_does_not_care_how_the_machine_is_used(project):

@@ -82,6 +82,33 @@ def test_the_header_tells_versions_and_time_but_they_do_not_count(tmp_path):
     assert len(store.load(path).problems) == 2
 
 
+def test_a_header_says_what_drew_the_samples_and_another_sampler_does_not_resume(tmp_path):
+    path = tmp_path / "run.jsonl"
+    with store.writing(path, HEADER) as writer:
+        writer.drawn_by("gumbel-hash")  # an engine that failed before the first sample does not count
+    with store.writing(path, HEADER) as writer:
+        writer.drawn_by("vllm")
+        writer.append(*pair("a"))
+    assert store.load(path).header["sampler"] == "vllm" and store.load(path).header["versions"]
+    with store.writing(path, HEADER) as writer:
+        writer.drawn_by("vllm")
+        with pytest.raises(UserError, match="was begun with the sampler 'vllm', and this machine has 'gumbel-hash'"):
+            writer.drawn_by("gumbel-hash")
+    assert store.load(path).problems == (pair("a")[0],)
+
+
+def test_a_run_that_does_not_name_its_sampler_was_drawn_by_ours(tmp_path):
+    path = written(tmp_path / "run.jsonl", [pair("a")])
+    assert "sampler" not in store.load(path).header
+    with store.writing(path, HEADER) as writer:
+        writer.drawn_by("gumbel-hash")
+        with pytest.raises(UserError, match="begun with the sampler 'gumbel-hash'"):
+            writer.drawn_by("vllm")
+    store.check_header(path, HEADER, HEADER | {"sampler": "gumbel-hash"})
+    with pytest.raises(UserError, match="sampler is 'gumbel-hash' there and 'vllm' here"):
+        store.check_header(path, HEADER, HEADER | {"sampler": "vllm"})
+
+
 def test_another_run_is_refused_with_every_field_that_differs(tmp_path):
     path = written(tmp_path / "run.jsonl", [pair("a")])
     other = HEADER | {"n": 4, "policy": {"model": "m", "sha256": "2"}, "settings": {"top_p": 1.0, "beam_width": 4}}

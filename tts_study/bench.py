@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tts_study.engines.engine import EngineSettings
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
-from tts_study.engines.vllm import engine_args
+from tts_study.engines.vllm import local_engine
 from tts_study.records import Problem, Sampled
 from tts_study.steps import split_steps
 
@@ -182,7 +182,7 @@ def median_seconds(turns: Turns) -> tuple[float, float]:
 
 def plain_llm(settings: EngineSettings, **overrides: Any) -> "LLM":
     """Plain vLLM with the same model and settings; `overrides` are more of its `EngineArgs`."""
-    args = engine_args(settings) | overrides
+    args = local_engine(settings, lambda: overrides).args()
     from vllm import LLM
 
     return LLM(**args)

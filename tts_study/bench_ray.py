@@ -29,6 +29,7 @@ class Ready:
     """A solver that has its answer ready."""
 
     n: int
+    sampler: str = "ready"
 
     async def start(self) -> None:
         """Nothing to start."""

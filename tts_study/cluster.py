@@ -90,7 +90,7 @@ async def run_on_ray(
     check_budget(strategy, n, profile.beam_width)
     header = describe(profile, strategy, problems, n=n, seed=seed) | shard.describe(problems)
     with connected(address):
-        most, gpus = room(profile.tensor_parallel_size)
+        most, gpus = room(profile.tensor_parallel_size * profile.data_parallel_size)
         wanted = (most if gpus else 1) if workers is None else workers
         if not 1 <= wanted <= most:
             of_what = f"{gpus} GPUs" if gpus else "one CPU"

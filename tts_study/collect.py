@@ -20,6 +20,11 @@ from tts_study.store import Header, Run
 class Solver(Protocol):
     """Whoever searches a problem."""
 
+    @property
+    def sampler(self) -> str:
+        """What draws the samples; known once it is started."""
+        ...
+
     async def start(self) -> None:
         """Get ready; not called where nothing is left to do."""
         ...
@@ -44,7 +49,7 @@ async def collect(
     Problems that are stored already are not searched again. A problem that fails does not take the others with it.
 
     Raises:
-        UserError: `path` holds another run, or problems failed (the rest is stored).
+        UserError: `path` holds another run, or one by another sampler; or problems failed (the rest is stored).
     """
     room = asyncio.Semaphore(concurrency)
 
@@ -62,6 +67,7 @@ async def collect(
         if todo:
             with Progress(title, len(problems), len(problems) - len(todo), progress) as bar:
                 await solver.start()
+                writer.drawn_by(solver.sampler)
                 bar.start_clock()
                 solving = (solve(problem, writer, bar) for problem in todo)
                 outcomes = await asyncio.gather(*solving, return_exceptions=True)

@@ -23,7 +23,7 @@ from tts_study.prompts import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT, QWEN_MATH_SYS
 # fields that say how a machine is used, not what is computed: runs that differ in nothing else are the same run
 MACHINE = {
     "max_num_seqs", "block_size", "policy_memory", "prm_memory", "kv_cache_gib", "tensor_parallel_size",
-    "prm_burst", "policy_url", "prm_url",
+    "data_parallel_size", "prm_burst", "policy_url", "prm_url",
 }  # fmt: skip
 DTYPES = ("bfloat16", "float16", "float32")
 FROM_ZERO = {"temperature": "greedy", "prm_burst": "at once"}
@@ -69,7 +69,8 @@ class Profile:
         prm_memory: the same for the PRM.
         kv_cache_gib: each model's KV cache on a CPU, in GiB.
         prm_burst: what the PRM is to score is sent to it together, once in so many seconds; 0: at once.
-        tensor_parallel_size: GPUs that share each model.
+        tensor_parallel_size: GPUs that share each copy of a model.
+        data_parallel_size: copies of each model, on GPUs of their own; vLLM shares out the requests among them.
         policy_url: servers of vLLM that hold the policy, with commas between; none: it runs in this process.
         prm_url: the same for the PRM.
     """
@@ -111,6 +112,7 @@ class Profile:
     kv_cache_gib: float = 1.0
     prm_burst: float = 0.0
     tensor_parallel_size: int = 1
+    data_parallel_size: int = 1
     policy_url: str | None = None
     prm_url: str | None = None
 

@@ -8,6 +8,8 @@ Stop = Literal["step", "end", "length"]
 # what became of a step that a search sampled: expanded, ended by the model itself, ended by a limit (of tokens or
 # steps), dropped for its low value, or dropped because it reads as another does
 Fate = Literal["kept", "finished", "cut", "pruned", "duplicate"]
+# what draws samples: vLLM by a request's seed, or on a CPU the noise of `engines.cpu.noise`
+VLLM_SAMPLER, OWN_SAMPLER = "vllm", "gumbel-hash"
 
 
 @dataclass(frozen=True)

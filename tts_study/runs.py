@@ -154,6 +154,11 @@ class Search:
     seed: int
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def sampler(self) -> str:
+        """What draws the samples; known once the engines are started."""
+        return self.policy.sampler
+
     async def start(self) -> None:
         """Start the engines."""
         await asyncio.gather(*(engine.start() for engine in (self.policy, self.prm) if engine is not None))
@@ -181,7 +186,8 @@ def at_once(profile: Profile, n: int) -> int:
     Where the PRM works in bursts, more problems wait for it.
     """
     batches = 4 if profile.prm_burst else 2
-    return max(8, batches * profile.max_num_seqs * max(1, len(policy_urls(profile))) // n)
+    copies = profile.data_parallel_size * max(1, len(policy_urls(profile)))
+    return max(8, batches * profile.max_num_seqs * copies // n)
 
 
 def check_budget(strategy: str, n: int, beam_width: int) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from tts_study import store
 from tts_study.answers import memo
 from tts_study.errors import UserError
-from tts_study.records import Problem, SearchResult
+from tts_study.records import OWN_SAMPLER, Problem, SearchResult
 from tts_study.store import Header, Run
 
 Solved = tuple[Problem, SearchResult, float | None]  # with its shard's seconds a problem
@@ -155,7 +155,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _whole(header: Header) -> Header:
     """A shard's header as that of the whole run."""
-    return {name: value for name, value in header.items() if name != "shard"}
+    return {store.SAMPLER: OWN_SAMPLER} | {name: value for name, value in header.items() if name != "shard"}
 
 
 def _versions(headers: Sequence[Header]) -> Header:

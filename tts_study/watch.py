@@ -38,6 +38,11 @@ class WatchedPolicy:
         self.watch = Watch()
         self._policy = policy
 
+    @property
+    def sampler(self) -> str:
+        """As the policy's."""
+        return self._policy.sampler
+
     async def start(self) -> None:
         """As the policy's."""
         await self._policy.start()

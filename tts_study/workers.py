@@ -30,10 +30,11 @@ class Worker:
     async def place(self) -> None:
         """Answer as soon as there is a place for it on the cluster."""
 
-    async def start(self) -> None:
-        """Start the engines."""
+    async def start(self) -> str:
+        """Start the engines, and report what draws the samples."""
         self._solver = await self._make()
         await self._solver.start()
+        return self._solver.sampler
 
     async def solve(self, problem: Problem) -> SearchResult:
         """Search one problem; many are asked for at once."""
@@ -66,6 +67,7 @@ class Workers:
             gpus: that each of them needs.
         """
         self._make, self._count, self._each, self._gpus = make, workers, each, gpus
+        self.sampler = ""  # what draws the samples of all workers, once one of them is up
         self._hands: set[_Hand] = set()
         self._free: asyncio.Queue[_Hand | UserError] = asyncio.Queue()  # a worker's every free place for a problem
         self._replacing: set[asyncio.Task[None]] = set()
@@ -129,7 +131,7 @@ class Workers:
             self._hands.add(hand)
             try:
                 await asyncio.wait_for(_reply(hand.actor.place.remote()), PATIENCE)
-                await _reply(hand.actor.start.remote())
+                sampler = await _reply(hand.actor.start.remote())
                 hand.up = True
             except EngineLost as error:
                 self._dismiss(hand)
@@ -138,6 +140,10 @@ class Workers:
             except TimeoutError:
                 self._dismiss(hand)
                 raise UserError(f"the Ray cluster had no room for a worker for {PATIENCE:.0f} s") from None
+            if self.sampler not in ("", sampler):
+                self._dismiss(hand)
+                raise UserError(f"the workers' samplers differ ({self.sampler}, {sampler}): use GPUs or CPUs, not both")
+            self.sampler = sampler
             for _ in range(self._each):
                 self._free.put_nowait(hand)
             return

@@ -24,8 +24,9 @@ class EngineSettings:
             CPU, whose kernels want multiples of 16, or of 32 where sockets share a model.
         gpu_memory_utilization: share of each GPU's memory; the policy's and the PRM's must add up to less than 1.
         kv_cache_gib: size of the KV cache on a CPU; the environment's VLLM_CPU_KVCACHE_SPACE goes before it.
-        burst: what is to be scored is sent together, once in so many seconds, for larger batches; 0: at once.
+        burst: on a CPU, what is to be scored is sent together, once in so many seconds, for larger batches; 0: at once.
         tensor_parallel_size: GPUs (or CPU sockets) that share the model.
+        data_parallel_size: copies of the model on GPUs of their own, among which vLLM shares out the requests.
         chat_template: a Jinja template in place of the tokenizer's own.
     """
 
@@ -38,6 +39,7 @@ class EngineSettings:
     kv_cache_gib: float = 1.0
     burst: float = 0.0
     tensor_parallel_size: int = 1
+    data_parallel_size: int = 1
     chat_template: str | None = None
 
 
@@ -72,7 +74,13 @@ class Pooled:
 
 
 class Engine(ABC):
-    """Runs one model; starts with the first request; asked from one event loop."""
+    """Runs one model; starts with the first request; asked from one event loop.
+
+    Attributes:
+        sampler: what draws its samples, once it is known: `records.VLLM_SAMPLER` or `records.OWN_SAMPLER`.
+    """
+
+    sampler: str = ""
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings

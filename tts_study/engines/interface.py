@@ -9,6 +9,11 @@ from tts_study.records import Problem, Sampled, Scored
 class Policy(Protocol):
     """A language model that proposes solutions."""
 
+    @property
+    def sampler(self) -> str:
+        """What draws its samples, for a run's header; "" if that is not known before `start`."""
+        ...
+
     async def start(self) -> None:
         """Get ready now instead of with the first request; once ready, there is nothing to do."""
         ...

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from tts_study.engines.engine import Engine, EngineSettings, OnEngine, Sample
-from tts_study.engines.vllm import NOISE, VllmEngine
+from tts_study.engines.vllm import local_engine
 from tts_study.prompts import policy_tokens
 from tts_study.records import Cost, Generation, Problem, Sampled, Stop
 from tts_study.steps import STEP_SEPARATOR
@@ -51,7 +51,12 @@ class VllmPolicy(OnEngine):
             UserError: there is no such checkpoint.
         """
         self.settings = settings
-        self.engine = engine or VllmEngine(settings, lambda: NOISE)
+        self.engine = engine or local_engine(settings)
+
+    @property
+    def sampler(self) -> str:
+        """What draws the samples; servers have to be asked, so that "" is returned before `start`."""
+        return self.engine.sampler
 
     async def start(self) -> None:
         """Start the engine now instead of with the first request."""

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tts_study.engines.engine import Engine, EngineSettings, OnEngine
-from tts_study.engines.vllm import VllmEngine
+from tts_study.engines.vllm import local_engine
 from tts_study.prm_formats import AUTO, choose_format, load_config
 from tts_study.records import Cost, Problem, Scored
 
@@ -44,7 +44,7 @@ class VllmPRM(OnEngine):
             UserError: there is no such checkpoint.
         """
         self.settings = settings
-        self.engine = engine or VllmEngine(settings, self.engine_args)
+        self.engine = engine or local_engine(settings, self.engine_args)
 
     @cached_property
     def format(self) -> "PRMFormat":

@@ -14,18 +14,18 @@ from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.engines.servers import Refused, Server, Servers, Unavailable
-from tts_study.engines.vllm import drawn
 from tts_study.errors import UserError
+from tts_study.records import OWN_SAMPLER, VLLM_SAMPLER
 from tts_study.store import describe_model, relative
 
 TIMEOUT, PATIENCE = 600.0, 120.0  # seconds
-HOT = 1000.0  # a temperature at which all is noise
 # how to answer, and what a server, unlike an engine in this process, would take from the model's generation_config.json
 PLAIN = {
     "n": 1, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0,
     "return_token_ids": True,
 }  # fmt: skip
-WEIGHTS = "sha256:"  # a server that calls its model so too tells the hash of its weights
+# a server may call its model by these, too: the hash of its weights, and what draws its samples
+WEIGHTS, SAMPLER = "sha256:", "sampler:"
 
 
 class RemotePolicy(VllmPolicy):
@@ -81,7 +81,7 @@ class RemoteEngine(Engine):
         self._probe = probe
         self._servers = Servers(urls, connections=settings.max_num_seqs, timeout=timeout, patience=patience)
         self._starting = asyncio.Lock()
-        self._checked = self._noise = False
+        self._checked = False
 
     async def start(self) -> None:
         """Make sure that the servers are there, hold the model, and can do what they are for.
@@ -96,16 +96,17 @@ class RemoteEngine(Engine):
             try:
                 replies = await asyncio.gather(*(self._models(server) for server in self._servers.servers))
                 self._servers.servers = self._holding_the_model(replies)
-                probes = (self._probe(self._servers, server) for server in self._servers.servers)
-                self._noise = all(await asyncio.gather(*probes))
+                await asyncio.gather(*(self._probe(self._servers, server) for server in self._servers.servers))
             except Unavailable as failure:
                 raise UserError(f"{failure}: start it (tts-study serve, or vllm serve) or leave it out.") from failure
+            own = all(server.sampler == OWN_SAMPLER for server in self._servers.servers)
+            self.sampler = OWN_SAMPLER if own else VLLM_SAMPLER
             self._checked = True
 
     async def generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
-        """Continue a prompt once: with the noise of an engine in this process, if all servers have it."""
+        """Continue a prompt once: with the noise of a CPU's engine if all servers have it, else by vLLM's own seed."""
         await self.start()
-        body = {**PLAIN, **(_noisy(sampling) if self._noise else sampling), "prompt": list(token_ids)}
+        body = {**PLAIN, **(_noisy(sampling) if self.sampler == OWN_SAMPLER else sampling), "prompt": list(token_ids)}
         return await self._servers.post("/v1/completions", body, read_sample)
 
     async def encode(self, token_ids: Sequence[int], *, read_cache: bool) -> Pooled:
@@ -125,10 +126,12 @@ class RemoteEngine(Engine):
         """The servers that hold the model, whatever folder it lies in there, with the name by which they call it."""
         names, holding = {self.settings.model, relative(self.settings.model)}, []
         for server, cards in zip(self._servers.servers, models, strict=True):
+            names_there = [card["id"] for card in cards]
             for card in cards:
                 if server not in holding and names & {card["id"], card.get("root")}:
                     server.model = card["id"]
-                    self._check_weights(server, [card["id"] for card in cards])
+                    server.sampler = OWN_SAMPLER if SAMPLER + OWN_SAMPLER in names_there else VLLM_SAMPLER
+                    self._check_weights(server, names_there)
                     self._check_context(server, card.get("max_model_len"))
                     holding.append(server)
         if not holding:
@@ -159,7 +162,7 @@ class RemoteEngine(Engine):
             )
 
 
-Probe = Callable[[Servers, Server], Awaitable[bool]]
+Probe = Callable[[Servers, Server], Awaitable[None]]
 
 
 def weights_name(folder: str) -> str:
@@ -167,34 +170,29 @@ def weights_name(folder: str) -> str:
     return WEIGHTS + describe_model(folder)["sha256"]
 
 
-async def check_sampler(servers: Servers, server: Server) -> bool:
+async def check_sampler(servers: Servers, server: Server) -> None:
     """Make sure that a server samples and counts tokens.
-
-    Returns:
-        Whether it draws by our noise; one that does not know it decodes greedily, whatever the seed.
 
     Raises:
         UserError: it does not.
         Unavailable: it does not answer.
     """
-    samples = []
-    for seed in (1, 2):
-        noisy = _noisy({"temperature": HOT, "top_p": 1.0, "seed": seed})
-        body = {**PLAIN, **noisy, "prompt": [0], "max_tokens": 8, "ignore_eos": True}
-        try:
-            samples.append(await servers.ask(server, "POST", "/v1/completions", body, read_sample))
-        except Refused as refusal:
-            raise UserError(f"The server at {server.url} cannot be a policy: {refusal}.") from refusal
-    return samples[0].token_ids != samples[1].token_ids
+    body = {**PLAIN, "temperature": 1.0, "seed": 1, "prompt": [0], "max_tokens": 1, "ignore_eos": True}
+    try:
+        await servers.ask(server, "POST", "/v1/completions", body, read_sample)
+    except Refused as refusal:
+        raise UserError(f"The server at {server.url} cannot be a policy: {refusal}.") from refusal
 
 
 def _noisy(sampling: Mapping[str, Any]) -> dict[str, Any]:
-    """What an engine in this process makes of it, as servers want it."""
-    noisy = drawn(sampling)
+    """What a CPU's engine in this process makes of it, as servers want it."""
+    from tts_study.engines.cpu.sampling import with_noise
+
+    noisy = with_noise(sampling)
     return noisy | ({"vllm_xargs": noisy.pop("extra_args")} if "extra_args" in noisy else {})
 
 
-async def check_classifier(servers: Servers, server: Server) -> bool:
+async def check_classifier(servers: Servers, server: Server) -> None:
     """Make sure that a server scores tokens.
 
     Raises:
@@ -209,7 +207,6 @@ async def check_classifier(servers: Servers, server: Server) -> bool:
             f"The server at {server.url} cannot be a PRM ({refusal}): serve it as tts-study serve does "
             """(vllm serve … --runner pooling --pooler-config '{"task": "token_classify"}')."""
         ) from refusal
-    return True
 
 
 def read_sample(reply: Mapping[str, Any]) -> Sample:

@@ -39,6 +39,8 @@ class ScriptedPolicy:
         requests: everything asked so far, in order.
     """
 
+    sampler = "scripted"
+
     def __init__(self, tree: Mapping[str, Sequence[str]], cut: Sequence[str] = ()) -> None:
         r"""Follow a tree.
 

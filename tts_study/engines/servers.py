@@ -47,6 +47,7 @@ class Server:
     Attributes:
         url: where it is, without "/v1".
         model: what it calls the model; sent with every request once known.
+        sampler: what draws its samples, once known.
         in_flight: requests that it has not answered yet.
         failures: how often it failed since it last answered.
         rests_until: when it is to be asked again, by the monotonic clock.
@@ -54,6 +55,7 @@ class Server:
 
     url: str
     model: str | None = None
+    sampler: str = ""
     in_flight: int = 0
     failures: int = 0
     rests_until: float = 0.0

@@ -23,12 +23,13 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tts_study.engines.engine import EngineSettings
+from tts_study.engines.engine import Engine
+from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.prm import VllmPRM
-from tts_study.engines.remote import weights_name
+from tts_study.engines.remote import SAMPLER, weights_name
 from tts_study.engines.servers import API_KEY
 from tts_study.engines.shared import policy_settings, prm_settings
-from tts_study.engines.vllm import NOISE, QUIET, SHUTDOWN_SECONDS, engine_args
+from tts_study.engines.vllm import QUIET, SHUTDOWN_SECONDS, VllmEngine, on_cpu
 from tts_study.errors import UserError
 from tts_study.profiles import Profile
 from tts_study.store import relative
@@ -76,24 +77,25 @@ class Service:
 
 def policy_service(profile: Profile, host: str, port: int, logs: Path) -> Service:
     """How to serve a profile's policy; imports vLLM."""
-    more = NOISE | {"enable_prompt_tokens_details": True}
-    return _service("policy", policy_settings(profile), more, host, port, logs)
+    engine = VllmPolicy(policy_settings(profile)).engine
+    return _service("policy", engine, {"enable_prompt_tokens_details": True}, host, port, logs)
 
 
 def prm_service(profile: Profile, host: str, port: int, logs: Path) -> Service:
     """How to serve a profile's PRM; imports vLLM."""
-    settings = prm_settings(profile)
-    return _service("prm", settings, VllmPRM(settings).engine_args(), host, port, logs)
+    return _service("prm", VllmPRM(prm_settings(profile)).engine, {}, host, port, logs)
 
 
-def _service(
-    part: Part, settings: EngineSettings, more: dict[str, Any], host: str, port: int, logs: Path
-) -> Service:
-    names = [relative(settings.model)]
-    if Path(settings.model).is_dir():
-        names.append(weights_name(settings.model))
-    args = engine_args(settings) | more | FRONTEND | {"host": host, "port": port, "served_model_name": names}
-    model = args.pop("model")
+def _service(part: Part, engine: Engine, more: dict[str, Any], host: str, port: int, logs: Path) -> Service:
+    assert isinstance(engine, VllmEngine)
+    model = engine.settings.model
+    names = [relative(model)]
+    if Path(model).is_dir():
+        names.append(weights_name(model))
+    if part == "policy":
+        names.append(SAMPLER + engine.sampler)
+    args = engine.args() | more | FRONTEND | {"host": host, "port": port, "served_model_name": names}
+    del args["model"]
     return Service(part, model, names[0], f"http://{host}:{port}", tuple(_flags(args)), logs / f"{part}-{port}.log")
 
 
@@ -136,10 +138,8 @@ async def serve(services: Sequence[Service]) -> None:
 
 def start(services: Sequence[Service], ready: Sequence[asyncio.Event]) -> list[asyncio.Task[None]]:
     """Start servers: a task for each, which ends with its server; the server ends if the task is cancelled."""
-    from vllm.platforms import current_platform
-
     # on GPUs one after the other: each measures what memory the others have left
-    go = [None if current_platform.is_cpu() else earlier for earlier in (None, *ready)]
+    go = [None if on_cpu() else earlier for earlier in (None, *ready)]
     return [
         asyncio.create_task(_keep(service, earlier, own))
         for service, earlier, own in zip(services, go, ready, strict=False)

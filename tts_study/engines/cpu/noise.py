@@ -12,7 +12,7 @@ from vllm.config import VllmConfig
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from tts_study.engines.vllm import NOISE_ARGUMENT
+from tts_study.engines.cpu.sampling import NOISE_ARGUMENT
 
 Row = tuple[int, float, list[int]]  # seed, temperature, tokens so far
 
