@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from math_verify import parse, verify
 from nbclient import NotebookClient
 
+from benchmarks.answers import damaged, fuzz, imitate, load_golds, rewritten, speed
 from tts_study import answers
 from tts_study.answers import canonical, dropped, equivalent, extract, group, is_correct
-from tts_study.answers.bench import damaged, fuzz, imitate, load_golds, rewritten, speed
 from tts_study.answers.memo import Memo, beside
 from tts_study.answers.text import read_plain
 from tts_study.answers.worker import PATIENCE, Worker, WorkerLostError

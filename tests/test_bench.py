@@ -6,11 +6,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_study.bench import WARM_UP, Bench, take_turns
-from tts_study.bench_remote import RemoteBench
-from tts_study.bench_search import SearchBench, Searched, Time, _lengths, _packed
+from benchmarks.engines import WARM_UP, Bench, take_turns
+from benchmarks.request_clock import RequestClock
+from benchmarks.search import SearchBench, Searched, Time, _lengths, _packed
+from benchmarks.servers import RemoteBench
 from tts_study.records import Completion, Cost, SearchResult
-from tts_study.watch import Watch
 
 
 def test_both_are_warmed_up_and_then_take_turns_with_changing_order():
@@ -66,21 +66,21 @@ def test_the_floor_of_sampling_has_each_completions_length_and_that_of_a_search_
     assert _lengths((1, 2), pruned_too) == [((1, 2), 4), ((1, 2), 4), ((1, 2), 3)]
 
 
-def test_a_watch_counts_the_time_without_requests_only(monkeypatch):
+def test_a_request_clock_counts_the_time_without_requests_only(monkeypatch):
     now = 0.0
     monkeypatch.setattr("time.perf_counter", lambda: now)
-    watch = Watch()
+    clock = RequestClock()
     now = 2.0
-    with watch.request():
+    with clock.request():
         now = 5.0
-        with watch.request():
+        with clock.request():
             now = 6.0
         now = 7.0
     now = 10.0
-    assert watch.idle() == 2.0 + 3.0
-    with watch.request():
+    assert clock.idle() == 2.0 + 3.0
+    with clock.request():
         now = 20.0
-        assert watch.idle() == 2.0 + 3.0
+        assert clock.idle() == 2.0 + 3.0
 
 
 def test_a_search_bench_tells_ratios_to_its_floor():

@@ -9,11 +9,13 @@ import sys
 
 import nbformat
 import pytest
+from scripted_engines import ScriptedPolicy, ScriptedPRM
 
+import benchmarks.cli
 from tts_study import cli, paths
-from tts_study.engines.scripted import ScriptedPolicy, ScriptedPRM
 from tts_study.engines.shared import ENGINES
 from tts_study.errors import UserError
+from tts_study.micro import cli as micro_cli
 
 ROW = {"unique_id": "a", "problem": "1+1?", "answer": "2"}
 
@@ -42,10 +44,10 @@ def data(tmp_path):
     return path
 
 
-def refused(capsys, *argv) -> str:
-    assert cli.main([str(argument) for argument in argv]) == 2
+def refused(capsys, *argv, **program) -> str:
+    assert cli.main([str(argument) for argument in argv], **program) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("tts-study: ")
+    assert line.startswith(f"{program.get('prog', 'tts-study')}: ")
     return line
 
 
@@ -122,15 +124,20 @@ def test_bad_options_are_told_in_one_line(engines, capsys, data, tmp_path, more,
         ("micro evaluate --seed 1 --problems -1", "argument --problems: it must be a whole number of at least 1"),
         ("micro evaluate --seed 1 --problems 7", "--problems must be a multiple of 20, and 7 is not"),
         ("micro evaluate --seed x", "argument --seed: it must be a whole number of at least 0, and 'x' is not"),
-        ("bench --problems 0", "argument --problems: it must be a whole number of at least 1"),
-        ("bench --n 0", "argument --n: it must be a whole number of at least 1"),
-        ("bench --seed -1", "argument --seed: it must be a whole number of at least 0"),
-        ("bench answers --fuzz -5", "argument --fuzz: it must be a whole number of at least 1"),
+        ("benchmarks engines --problems 0", "argument --problems: it must be a whole number of at least 1"),
+        ("benchmarks engines --n 0", "argument --n: it must be a whole number of at least 1"),
+        ("benchmarks engines --seed -1", "argument --seed: it must be a whole number of at least 0"),
+        ("benchmarks answers --fuzz -5", "argument --fuzz: it must be a whole number of at least 1"),
         ("run --strategy greedy --out out --seed -1", "argument --seed: it must be a whole number of at least 0"),
     ],
 )
 def test_numbers_that_cannot_be_are_told_in_one_line(capsys, command, told):
-    assert told in refused(capsys, *command.split())
+    first, *argv = command.split()
+    if first == "run":
+        assert told in refused(capsys, first, *argv)
+    else:
+        program = {"benchmarks": benchmarks.cli, "micro": micro_cli}[first]
+        assert told in refused(capsys, *argv, prog=program.PROG, add_commands=program.add_commands)
 
 
 @pytest.mark.parametrize(
@@ -280,6 +287,6 @@ def test_bad_input_inside_a_notebook_is_told_in_one_line(project, capsys, tmp_pa
 
 def test_a_file_that_cannot_be_written_is_told_in_one_line(tmp_path, capsys):
     (tmp_path / "file").touch()
-    assert cli.main(["micro", "problems", "--out", str(tmp_path / "file" / "problems.jsonl")]) == 2
+    assert cli.main(["problems", "--out", str(tmp_path / "file" / "p.jsonl")], add_commands=micro_cli.add_commands) == 2
     told = capsys.readouterr().err
     assert str(tmp_path / "file") in told and len(told.splitlines()) == 1

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import scripted_engines
+from scripted_engines import ScriptedPolicy, ScriptedPRM
 
-from tts_study import bench_ray, cli, cluster, store, workers
+from benchmarks import ray as bench_ray
+from tts_study import cli, cluster, store, workers
 from tts_study.cluster import connected, room
 from tts_study.collect import collect
-from tts_study.engines.scripted import ScriptedPolicy, ScriptedPRM
 from tts_study.errors import EngineLost, UserError
 from tts_study.records import Problem
 from tts_study.runs import Search
@@ -24,7 +26,8 @@ ray = pytest.importorskip("ray")
 from ray import cloudpickle  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import tests
+for module in (sys.modules[__name__], scripted_engines, bench_ray):
+    cloudpickle.register_pickle_by_value(module)  # the workers cannot import tests
 TREE = {"": [r"\boxed{2}", r"\boxed{3}"]}
 SCORES = {r"\boxed{2}": 0.9, r"\boxed{3}": 0.1}
 PROBLEMS = tuple(Problem(f"p{i}", f"What is {i} and one?", "2") for i in range(30))

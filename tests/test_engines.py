@@ -232,7 +232,7 @@ def test_nothing_imports_vllm_before_an_engine_starts(policy_folder):
     code = (
         "import sys\n"
         "from tts_study.engines.policy import PolicySettings, VllmPolicy\n"
-        "from tts_study.engines import prm, scripted\n"
+        "from tts_study.engines import prm\n"
         "from tts_study.records import Problem\n"
         f"VllmPolicy(PolicySettings(model={str(policy_folder)!r})).prompt(Problem('a', 'Start with 4, add 5.', '9'))\n"
         "assert 'vllm' not in sys.modules"

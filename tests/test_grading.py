@@ -69,13 +69,14 @@ def test_gold_answers_that_cannot_be_read_are_mentioned():
 
 
 def test_bench_answers_prints_rates_speed_and_fuzz(tmp_path, capsys, monkeypatch):
-    from tts_study.answers import bench
+    from benchmarks import answers as bench
+    from benchmarks.cli import add_commands
 
     path = tmp_path / "golds.jsonl"
     path.write_text("".join(json.dumps({"answer": answer}) + "\n" for answer in ("1/2", "0.5", "x+1", r"\text{east}")))
     measure = bench.speed
     monkeypatch.setattr(bench, "speed", lambda golds, **_: measure(golds, 2, 8, sample=4))
-    assert cli.main(["bench", "answers", "--answers", str(path), "--fuzz", "50"]) == 0
+    assert cli.main(["answers", "--answers", str(path), "--fuzz", "50"], add_commands=add_commands) == 0
     told = capsys.readouterr().out
     assert "4 distinct gold answers" in told and "1 groups of them\n  1/2, 0.5\n" in told
     assert "equal to their rewritings: " in told and "(100.00%)" in told

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import psutil
+from scripted_engines import ScriptedPolicy, ScriptedPRM
 
 from tts_study import store
 from tts_study.engines import plugin
-from tts_study.engines.scripted import ScriptedPolicy, ScriptedPRM
 from tts_study.records import Problem
 from tts_study.runs import run_strategy
 

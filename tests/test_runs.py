@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted_engines import ScriptedPolicy, ScriptedPRM
 
 from tts_study import paths, runs, store
-from tts_study.engines.scripted import ScriptedPolicy, ScriptedPRM
 from tts_study.errors import UserError
 from tts_study.profiles import load_profile
 from tts_study.records import Problem

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+import benchmarks.cli
+from benchmarks.gpu_cost.assumptions import Assumptions, with_overrides
+from benchmarks.gpu_cost.report import ladder, report, totals
+from benchmarks.gpu_cost.simulator import hours, recorded_work, study_work, wall_hours, work
 from tts_study import cli, store
 from tts_study.errors import UserError
 from tts_study.records import Completion, Cost, Problem, SearchResult
-from tts_study.scale.assumptions import Assumptions, with_overrides
-from tts_study.scale.report import ladder, report, totals
-from tts_study.scale.simulator import hours, recorded_work, study_work, wall_hours, work
 from tts_study.store import Run
 
 ROOT = Path(__file__).parents[1]
@@ -19,10 +20,10 @@ GIVEN = Assumptions()
 
 
 def test_the_page_shows_what_the_command_prints_and_no_other_number(capsys):
-    assert cli.main(["scale"]) == 0
+    assert cli.main(["gpu_cost"], add_commands=benchmarks.cli.add_commands) == 0
     printed = capsys.readouterr().out.strip()
     page = (ROOT / "docs" / "scale.md").read_text()
-    assert printed in page, "run `tts-study scale` and paste what it prints below the marker"
+    assert printed in page, "run `python -m benchmarks gpu_cost` and paste what it prints below the marker"
     prose = re.sub(r"`[^`]*`", "", page.replace(printed, ""))
     prose = re.sub(r"^\d\. |\b(H100|8B|1B|70B|1b|8b|70b)\w*", "", prose, flags=re.MULTILINE)
     numbers = set(re.findall(r"\d[\d.,]*\d|\d", prose)) - {"4"}
@@ -125,7 +126,7 @@ def test_an_assumption_that_cannot_be_is_told(assignment, told):
 
 def test_recorded_runs_are_forecast_in_a_table_of_their_own(capsys):
     path = ROOT / "data" / "runs" / "micro" / "1b-greedy-n1-seed0.jsonl.gz"
-    assert cli.main(["scale", "--run", str(path), "--set", "n=1"]) == 0
+    assert cli.main(["gpu_cost", "--run", str(path), "--set", "n=1"], add_commands=benchmarks.cli.add_commands) == 0
     row = capsys.readouterr().out.strip().splitlines()[-1].split(" | ")
     run = store.load(path)
     assert row[0] == f"| {path.name}"

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
+from scripted_engines import ScriptedPolicy, ScriptedPRM
 
-from tts_study.engines.scripted import ScriptedPolicy, ScriptedPRM
 from tts_study.records import Cost, Problem
 from tts_study.strategies.best_of_n import best_of_n
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scripted_engines import ScriptedPolicy, ScriptedPRM
 
 from tts_study import tables, tree
-from tts_study.engines.scripted import ScriptedPolicy, ScriptedPRM
 from tts_study.lines import read_result, write_result
 from tts_study.records import Cost, Generation, Problem, Sampled
 from tts_study.runs import run_strategy

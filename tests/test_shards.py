@@ -7,10 +7,10 @@ import shutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scripted_engines import ScriptedPolicy, ScriptedPRM
 
 from tts_study import cli, runs, store
 from tts_study.answers import memo
-from tts_study.engines.scripted import ScriptedPolicy, ScriptedPRM
 from tts_study.errors import UserError
 from tts_study.profiles import load_profile
 from tts_study.records import Problem

@@ -4,32 +4,52 @@ import argparse
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from tts_study.cli import bench, export, grade, merge, replay, run, scale, serve, study
+from tts_study.cli import export, grade, merge, replay, run, serve, study
 from tts_study.errors import UserError
-from tts_study.micro import cli as micro
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as in a shell
-COMMANDS = (run, merge, study, serve, replay, export, grade, bench, scale, micro)
+COMMANDS = (run, merge, study, serve, replay, export, grade)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; bad input is told in one line and exits with code 2, Ctrl-C with 130."""
+def add_commands(commands: Any) -> None:
+    """Add the commands of `tts-study`."""
+    for command in COMMANDS:
+        command.add_parser(commands)
+
+
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str = "tts-study",
+    description: str = "Study how test-time compute scales, with open models.",
+    add_commands: Callable[[Any], None] = add_commands,
+) -> int:
+    """Run a command; bad input is reported in one line and exits with code 2, Ctrl-C with 130.
+
+    Args:
+        argv: the arguments; the process's own if None.
+        prog: what the program is called in messages.
+        description: of the program, in its help.
+        add_commands: adds a parser for each command.
+    """
+    parser = _Parser(prog=prog, description=description)
+    add_commands(parser.add_subparsers(required=True, metavar="COMMAND"))
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = parser.parse_args(argv)
         arguments.command(arguments)
     except UserError as error:
-        print("tts-study:", " ".join(str(error).split()), file=sys.stderr)
+        print(f"{prog}:", " ".join(str(error).split()), file=sys.stderr)
         return 2
     except OSError as error:
         if not error.filename:  # a fault of ours, and not a file that cannot be read or written
             raise
-        print(f"tts-study: {error.filename}: {error.strerror}: check the path and its permissions", file=sys.stderr)
+        print(f"{prog}: {error.filename}: {error.strerror}: check the path and its permissions", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ntts-study: interrupted; what was done is kept, the same command goes on from there", file=sys.stderr)
+        print(f"\n{prog}: interrupted; what was done is kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
     return 0
 
@@ -49,11 +69,3 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Tell it as any other bad input, without the usage."""
         raise UserError(f"{message} (see {self.prog} --help)")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="tts-study", description="Study how test-time compute scales, with open models.")
-    commands: Any = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add_parser(commands)
-    return parser

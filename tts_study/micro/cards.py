@@ -1,4 +1,4 @@
-"""Write a model card beside each micro checkpoint, from what `tts-study micro evaluate` measured."""
+"""Write a model card beside each micro checkpoint, from what `python -m tts_study.micro evaluate` measured."""
 
 import math
 from pathlib import Path
@@ -18,12 +18,12 @@ pipeline_tag: text-generation
 
 {text}
 
-Trained from scratch by `tts-study micro train`, on problems made by `tts_study.micro.problems`, with seed 0; the
-training log is `log.jsonl`. It knows nothing but these problems. {size:,} parameters, in
+Trained from scratch by `python -m tts_study.micro train`, on problems made by `tts_study.micro.problems`, with seed 0;
+the training log is `log.jsonl`. It knows nothing but these problems. {size:,} parameters, in
 bfloat16.
 
-Measured by `tts-study micro evaluate --seed {seed} --problems {problems} --json` on {problems} new problems of the
-test split, {n} completions each, temperature 1, aggregation min. All numbers but AUROC are percentages.
+Measured by `python -m tts_study.micro evaluate --seed {seed} --problems {problems} --json` on {problems} new problems
+of the test split, {n} completions each, temperature 1, aggregation min. All numbers but AUROC are percentages.
 
 """
 POLICY_TEXT = "A micro policy: it stands in for the {name} model of the study's ladder where there is no GPU."

@@ -1,4 +1,4 @@
-"""`tts-study micro train|evaluate|problems`: make the micro world, and measure it."""
+"""The commands of `python -m tts_study.micro`: train, evaluate, problems."""
 
 import argparse
 import asyncio
@@ -6,21 +6,20 @@ import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tts_study import paths
 from tts_study.cli.numbers import natural, positive
 from tts_study.errors import UserError
 
+PROG = "python -m tts_study.micro"
 TEST_PROBLEMS = 500
 KINDS = 20  # of problems: four subjects, five levels
 SAMPLED_PROBLEMS = 6_000  # training problems that each policy is sampled on for the PRM
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `micro` and its three commands."""
-    micro = subparsers.add_parser("micro", help="train and measure the micro models, write the micro problems")
-    commands = micro.add_subparsers(dest="micro_command", required=True)
-
+def add_commands(commands: Any) -> None:
+    """Add the three commands."""
     train = commands.add_parser("train", help="train the policies and the PRM from scratch; goes on where it was")
     train.add_argument("--out", type=Path, default=paths.root() / "out" / "micro", help="folder for all checkpoints")
     train.add_argument("--seed", type=natural, default=0)

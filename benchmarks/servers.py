@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tts_study.bench import median_seconds, take_turns
+from benchmarks.engines import median_seconds, take_turns
 from tts_study.engines import serving
 from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.prm import VllmPRM

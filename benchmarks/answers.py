@@ -1,4 +1,4 @@
-"""How far answers can be trusted, measured: what `tts-study bench answers` prints.
+"""How far answers can be trusted, measured: what `python -m benchmarks answers` prints.
 
 Each measurement takes gold answers and returns what it found, ready to print.
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from math_verify import parse, verify
 
+from benchmarks.answer_rewrites import damages, mutate, rewritings
 from tts_study import answers, paths
-from tts_study.answers.rewrites import damages, mutate, rewritings
 from tts_study.errors import UserError
 from tts_study.rows import read_jsonl
 from tts_study.selection import NO_ANSWER

@@ -8,7 +8,7 @@ from tts_study.engines.interface import PRM, Policy
 from tts_study.records import Problem, Sampled, Scored
 
 
-class Watch:
+class RequestClock:
     """A clock that runs while no request is under way."""
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class Watch:
         return self._idle + (time.perf_counter() - self._since if self._under_way == 0 else 0.0)
 
 
-class WatchedPolicy:
-    """A `Policy` under watch."""
+class ClockedPolicy:
+    """A `Policy` that notes its requests."""
 
     def __init__(self, policy: Policy) -> None:
-        self.watch = Watch()
+        self.clock = RequestClock()
         self._policy = policy
 
     @property
@@ -53,24 +53,24 @@ class WatchedPolicy:
 
     async def complete(self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None) -> Sampled:
         """As the policy's."""
-        with self.watch.request():
+        with self.clock.request():
             return await self._policy.complete(prefix, n=n, seed=seed, temperature=temperature)
 
     async def steps(self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None) -> Sampled:
         """As the policy's."""
-        with self.watch.request():
+        with self.clock.request():
             return await self._policy.steps(prefix, n=n, seed=seed, temperature=temperature)
 
 
-class WatchedPRM:
-    """A `PRM` under watch.
+class ClockedPRM:
+    """A `PRM` that notes its requests.
 
     Attributes:
         asked: the solutions, whole or partial, that were scored, with their problems.
     """
 
     def __init__(self, prm: PRM) -> None:
-        self.watch = Watch()
+        self.clock = RequestClock()
         self.asked: list[tuple[Problem, tuple[str, ...]]] = []
         self._prm = prm
 
@@ -81,11 +81,11 @@ class WatchedPRM:
     async def score_solutions(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
         """As the PRM's."""
         self.asked += [(problem, tuple(steps)) for steps in solutions]
-        with self.watch.request():
+        with self.clock.request():
             return await self._prm.score_solutions(problem, solutions)
 
     async def score_last_steps(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
         """As the PRM's."""
         self.asked += [(problem, tuple(steps)) for steps in solutions]
-        with self.watch.request():
+        with self.clock.request():
             return await self._prm.score_last_steps(problem, solutions)

@@ -1,13 +1,13 @@
-"""The simulator's answers as Markdown tables: what `tts-study scale` prints, and what docs/scale.md shows."""
+"""The simulator's answers as Markdown tables: what `python -m benchmarks gpu_cost` prints."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from benchmarks.gpu_cost.assumptions import Assumptions
+from benchmarks.gpu_cost.peers import measured_rates, search_and_learn
+from benchmarks.gpu_cost.simulator import Pair, Work, hours, recorded_work, study_work, wall_hours, work
 from tts_study.profiles import PROFILES
-from tts_study.scale.assumptions import Assumptions
-from tts_study.scale.peers import measured_rates, search_and_learn
-from tts_study.scale.simulator import Pair, Work, hours, recorded_work, study_work, wall_hours, work
 from tts_study.shapes import shape_of
 from tts_study.store import Run
 

@@ -16,9 +16,9 @@ their times add up.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.gpu_cost.assumptions import Assumptions
 from tts_study.cost import kv_bytes
 from tts_study.records import Cost
-from tts_study.scale.assumptions import Assumptions
 from tts_study.shapes import Shape
 from tts_study.store import Run
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from benchmarks.gpu_cost.assumptions import Assumptions
+from benchmarks.gpu_cost.simulator import HOUR, Pair, work
 from tts_study.cost import kv_bytes
-from tts_study.scale.assumptions import Assumptions
-from tts_study.scale.simulator import HOUR, Pair, work
 from tts_study.shapes import shape_of
 
 # search-and-learn, recipes/README.md: 500 problems, n = 256, one H100: "~3 hours for Best-of-N and ~60+ hours for beam

@@ -22,7 +22,8 @@ from itertools import takewhile
 
 import psutil
 
-from tts_study.bench import WARM_UP, plain_llm, shut_down, tokens_prompts
+from benchmarks.engines import WARM_UP, plain_llm, shut_down, tokens_prompts
+from benchmarks.request_clock import ClockedPolicy, ClockedPRM
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.engines.shared import policy_settings, prm_settings
@@ -31,7 +32,6 @@ from tts_study.profiles import Profile
 from tts_study.records import Cost, Problem, SearchResult
 from tts_study.runs import Search, at_once
 from tts_study.strategies import STRATEGIES
-from tts_study.watch import WatchedPolicy, WatchedPRM
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _used(process: int) -> float:
 
 @dataclass(frozen=True)
 class Searched:
-    """A search that was watched.
+    """A search that was measured.
 
     Attributes:
         time: of all problems.
@@ -153,7 +153,7 @@ def _parts(time: Time) -> str:
 async def run_search_bench(
     profile: Profile, strategy: str, problems: Sequence[Problem], *, ns: Sequence[int], seed: int
 ) -> list[SearchBench]:
-    """Watch a search of all problems for each n, and measure its floor; starts four engines, two at a time.
+    """RequestClock a search of all problems for each n, and measure its floor; starts four engines, two at a time.
 
     Args:
         profile: which models, and how to search.
@@ -173,12 +173,12 @@ async def run_search_bench(
         of_policy = _started()
         await prm.start()
         clocks = Clocks(of_policy, _started() - of_policy)
-        await _watched(profile, strategy, problems[:WARM_UP], policy, prm, clocks, ns[0], seed + 1)
+        await _measured(profile, strategy, problems[:WARM_UP], policy, prm, clocks, ns[0], seed + 1)
         searches = []
         for n in ns:
             for engine in (policy.engine, prm.engine):  # searches with the same seed have much in common
                 await (await engine.start()).reset_prefix_cache()
-            searches.append(await _watched(profile, strategy, problems, policy, prm, clocks, n, seed))
+            searches.append(await _measured(profile, strategy, problems, policy, prm, clocks, n, seed))
         prm_args = prm.engine_args()
     generating = _generate_plainly(for_policy, searches)
     scoring = _score_plainly(for_prm, prm_args, searches)
@@ -186,7 +186,7 @@ async def run_search_bench(
     return [SearchBench(strategy, n, len(problems), s, generated, scored) for n, s, generated, scored in measured]
 
 
-async def _watched(
+async def _measured(
     profile: Profile,
     strategy: str,
     problems: Sequence[Problem],
@@ -196,8 +196,8 @@ async def _watched(
     n: int,
     seed: int,
 ) -> Searched:
-    watched_policy, watched_prm = WatchedPolicy(policy), WatchedPRM(prm)
-    search = Search(strategy, watched_policy, watched_prm, n, seed, STRATEGIES[strategy].options_of(profile))
+    clocked_policy, clocked_prm = ClockedPolicy(policy), ClockedPRM(prm)
+    search = Search(strategy, clocked_policy, clocked_prm, n, seed, STRATEGIES[strategy].options_of(profile))
     room = asyncio.Semaphore(at_once(profile, n))
 
     async def solve(problem: Problem) -> SearchResult:
@@ -207,10 +207,10 @@ async def _watched(
     began = clocks.now()
     results = await asyncio.gather(*map(solve, problems))
     taken = clocks.now() - began
-    idle = watched_policy.watch.idle() / taken.wall, watched_prm.watch.idle() / taken.wall
+    idle = clocked_policy.clock.idle() / taken.wall, clocked_prm.clock.idle() / taken.wall
     lengths = [each for p, result in zip(problems, results, strict=True) for each in _lengths(policy.prompt(p), result)]
     asked: dict[Problem, set[tuple[str, ...]]] = {problem: set() for problem in problems}
-    for problem, steps in watched_prm.asked:
+    for problem, steps in clocked_prm.asked:
         if steps:
             asked[problem].add(steps)
     texts = [text for problem, solutions in asked.items() for text in _packed(_marked(prm, problem, solutions))]

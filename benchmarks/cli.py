@@ -1,0 +1,116 @@
+"""The commands of `python -m benchmarks`: each prints measurements of one part."""
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tts_study.cli.numbers import natural, positive
+from tts_study.cli.profile import add_profile, profile_of
+
+if TYPE_CHECKING:
+    from tts_study.profiles import Profile
+    from tts_study.records import Problem
+
+PROG = "python -m benchmarks"
+
+
+def add_commands(commands: Any) -> None:
+    """Add all commands."""
+    engines = commands.add_parser("engines", help="this project's engines beside plain vLLM")
+    _add_search_options(engines)
+    engines.set_defaults(command=_engines)
+
+    search = commands.add_parser("search", help="a strategy beside the least time that its tokens take")
+    _add_search_options(search)
+    search.add_argument("--strategy", required=True, help="one that asks a PRM, such as beam_search")
+    search.add_argument("--ns", type=positive, nargs="+", help="several n, one after the other, in place of --n")
+    search.set_defaults(command=_search)
+
+    servers = commands.add_parser("servers", help="engines on servers beside engines in this process")
+    _add_search_options(servers)
+    servers.set_defaults(command=_servers)
+
+    ray = commands.add_parser("ray", help="what Ray costs for each problem, and how much faster several workers are")
+    _add_search_options(ray)
+    ray.add_argument("--workers", type=positive, help="how many to compare with one, with real engines")
+    ray.set_defaults(command=_ray)
+
+    answers = commands.add_parser("answers", help="equality of answers beside math-verify, and its speed")
+    answers.add_argument("--answers", type=Path, help='JSONL with gold "answer"s; the micro test set if not given')
+    answers.add_argument("--fuzz", type=positive, default=2000, help="how many damaged answers to read")
+    answers.add_argument("--seed", type=natural, default=0, help="of the samples")
+    answers.set_defaults(command=_answers)
+
+    cost = commands.add_parser("gpu_cost", help="simulate tokens, memory, hours and cost of the real study on GPUs")
+    cost.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another assumption")
+    cost.add_argument("--run", type=Path, action="append", default=[], help="forecast from a recorded run's tokens")
+    cost.set_defaults(command=_gpu_cost)
+
+
+def _add_search_options(parser: argparse.ArgumentParser) -> None:
+    add_profile(parser)
+    parser.add_argument("--n", type=positive, default=64, help="completions of each problem")
+    parser.add_argument("--problems", type=positive, default=100, help="the number of problems, from the first on")
+    parser.add_argument("--seed", type=natural, default=0, help="of the samples")
+
+
+def _asked(arguments: argparse.Namespace) -> "tuple[Profile, tuple[Problem, ...]]":
+    from tts_study.problems import load_problems
+
+    profile = profile_of(arguments)
+    return profile, load_problems(profile, arguments.problems)
+
+
+def _engines(arguments: argparse.Namespace) -> None:
+    from benchmarks.engines import run_bench
+    from tts_study.engines.shared import policy_settings, prm_settings
+
+    profile, problems = _asked(arguments)
+    both = policy_settings(profile), prm_settings(profile)
+    print(asyncio.run(run_bench(*both, problems, n=arguments.n, seed=arguments.seed)))
+
+
+def _search(arguments: argparse.Namespace) -> None:
+    from benchmarks.search import run_search_bench
+    from tts_study.runs import check_budget
+
+    profile, problems = _asked(arguments)
+    ns = arguments.ns or [arguments.n]
+    for n in ns:
+        check_budget(arguments.strategy, n, profile.beam_width)
+    benches = run_search_bench(profile, arguments.strategy, problems, ns=ns, seed=arguments.seed)
+    print(*asyncio.run(benches), sep="\n")
+
+
+def _servers(arguments: argparse.Namespace) -> None:
+    from benchmarks.servers import run_remote_bench
+    from tts_study import paths
+
+    profile, problems = _asked(arguments)
+    logs = paths.out() / "serve"
+    print(asyncio.run(run_remote_bench(profile, problems, n=arguments.n, seed=arguments.seed, logs=logs)))
+
+
+def _ray(arguments: argparse.Namespace) -> None:
+    from benchmarks.ray import bench_bookkeeping, bench_workers
+
+    profile, problems = _asked(arguments)
+    print(asyncio.run(bench_bookkeeping(problems, n=arguments.n)))
+    if arguments.workers:
+        asked = {"n": arguments.n, "seed": arguments.seed, "workers": arguments.workers}
+        print(asyncio.run(bench_workers(profile, problems, **asked)))
+
+
+def _answers(arguments: argparse.Namespace) -> None:
+    from benchmarks.answers import run_bench
+
+    run_bench(arguments.answers, fuzzed=arguments.fuzz, seed=arguments.seed)
+
+
+def _gpu_cost(arguments: argparse.Namespace) -> None:
+    from benchmarks.gpu_cost.assumptions import with_overrides
+    from benchmarks.gpu_cost.report import report
+    from tts_study import store
+
+    print(report(with_overrides(arguments.set), {path: store.load(path) for path in arguments.run}))
