@@ -43,8 +43,9 @@ figures: setup
 record: setup
 	$(BIN)/tts-study study --profile $(PROFILE) --out out/record $(ARGS)
 	mkdir -p data/runs/$(PROFILE)
-	gzip -9 -n -k -f out/record/runs/*/*seed?.jsonl
-	mv out/record/runs/*/*.gz data/runs/$(PROFILE)
+	for run in out/record/runs/*/*-seed*-????????.jsonl; do \
+	  gzip -9 -n -c $$run > data/runs/$(PROFILE)/$$(basename $$run | sed 's/-[0-9a-f]\{8\}\.jsonl$$/.jsonl.gz/'); \
+	done
 	find out/record/runs -name '*.answers.jsonl' -exec cp {} data/runs/$(PROFILE) \;
 
 setup: $(READY)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tts_study.cli.numbers import natural, positive
-from tts_study.cli.profile import add_profile, profile_of
+from tts_study.cli.profile import add_options, add_profile, options_of, profile_of
 
 if TYPE_CHECKING:
     from tts_study.profiles import Profile
@@ -24,6 +24,7 @@ def add_commands(commands: Any) -> None:
     search = commands.add_parser("search", help="a strategy beside the least time that its tokens take")
     _add_search_options(search)
     search.add_argument("--strategy", required=True, help="one that asks a PRM, such as beam_search")
+    add_options(search)
     search.add_argument("--ns", type=positive, nargs="+", help="several n, one after the other, in place of --n")
     search.set_defaults(command=_search)
 
@@ -73,13 +74,15 @@ def _engines(arguments: argparse.Namespace) -> None:
 
 def _search(arguments: argparse.Namespace) -> None:
     from benchmarks.search import run_search_bench
-    from tts_study.runs import check_budget
+    from tts_study.strategies import find
 
     profile, problems = _asked(arguments)
     ns = arguments.ns or [arguments.n]
+    search = find(arguments.strategy).search
+    options = search.options(options_of(arguments))
     for n in ns:
-        check_budget(arguments.strategy, n, profile.beam_width)
-    benches = run_search_bench(profile, arguments.strategy, problems, ns=ns, seed=arguments.seed)
+        search.check_budget(n, options)
+    benches = run_search_bench(profile, search, options, problems, ns=ns, seed=arguments.seed)
     print(*asyncio.run(benches), sep="\n")
 
 

@@ -18,6 +18,7 @@ from tts_study.cluster import connected, run_on_ray
 from tts_study.collect import Solver, collect
 from tts_study.profiles import Profile
 from tts_study.records import Completion, Cost, Problem, SearchResult
+from tts_study.spec import RunSpec
 from tts_study.workers import Workers
 
 STEPS, STEP = 10, 40  # of a solution: how many, of so many tokens, as docs/scale.md assumes
@@ -79,12 +80,12 @@ async def bench_workers(profile: Profile, problems: Sequence[Problem], *, n: int
     Raises:
         UserError: Ray is not installed, or has no room for the workers.
     """
-    seconds = {}
+    seconds, spec = {}, RunSpec.of(profile, "best_of_n", problems, n=n, seed=seed)
     for count in (1, workers):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "run.jsonl"
             began = time.perf_counter()
-            run = await run_on_ray(profile, "best_of_n", problems, n=n, seed=seed, path=path, workers=count)
+            run = await run_on_ray(spec, path=path, workers=count)
             seconds[count] = len(problems) * (run.seconds or 0.0)
             started = time.perf_counter() - began - seconds[count]
     return (

@@ -15,10 +15,11 @@ import asyncio
 import operator
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass
 from itertools import takewhile
+from typing import Any
 
 import psutil
 
@@ -31,7 +32,8 @@ from tts_study.errors import UserError
 from tts_study.profiles import Profile
 from tts_study.records import Cost, Problem, SearchResult
 from tts_study.runs import Search, at_once
-from tts_study.strategies import STRATEGIES
+from tts_study.spec import arguments_of
+from tts_study.strategies import Search as Strategy
 
 
 @dataclass(frozen=True)
@@ -151,13 +153,20 @@ def _parts(time: Time) -> str:
 
 
 async def run_search_bench(
-    profile: Profile, strategy: str, problems: Sequence[Problem], *, ns: Sequence[int], seed: int
+    profile: Profile,
+    strategy: Strategy,
+    options: Mapping[str, Any],
+    problems: Sequence[Problem],
+    *,
+    ns: Sequence[int],
+    seed: int,
 ) -> list[SearchBench]:
     """RequestClock a search of all problems for each n, and measure its floor; starts four engines, two at a time.
 
     Args:
         profile: which models, and how to search.
-        strategy: one that asks a PRM.
+        strategy: a search that asks a PRM.
+        options: its options, all of them.
         problems: what to search.
         ns: numbers of completions.
         seed: of the search.
@@ -165,30 +174,31 @@ async def run_search_bench(
     Raises:
         UserError: the strategy asks no PRM, or there is no such checkpoint.
     """
-    if not STRATEGIES[strategy].needs_prm:
-        raise UserError(f"{strategy} asks no PRM: time one that does, such as beam_search, dvts or best_of_n")
+    if not strategy.needs_prm:
+        raise UserError(f"{strategy.name} asks no PRM: time one that does, such as beam_search, dvts or best_of_n")
     for_policy, for_prm = policy_settings(profile), prm_settings(profile)
     async with VllmPolicy(for_policy) as policy, VllmPRM(for_prm) as prm:
         await policy.start()  # one after the other: to tell whose processes are whose
         of_policy = _started()
         await prm.start()
         clocks = Clocks(of_policy, _started() - of_policy)
-        await _measured(profile, strategy, problems[:WARM_UP], policy, prm, clocks, ns[0], seed + 1)
+        await _measured(profile, strategy, options, problems[:WARM_UP], policy, prm, clocks, ns[0], seed + 1)
         searches = []
         for n in ns:
             for engine in (policy.engine, prm.engine):  # searches with the same seed have much in common
                 await (await engine.start()).reset_prefix_cache()
-            searches.append(await _measured(profile, strategy, problems, policy, prm, clocks, n, seed))
+            searches.append(await _measured(profile, strategy, options, problems, policy, prm, clocks, n, seed))
         prm_args = prm.engine_args()
     generating = _generate_plainly(for_policy, searches)
     scoring = _score_plainly(for_prm, prm_args, searches)
     measured = zip(ns, searches, generating, scoring, strict=True)
-    return [SearchBench(strategy, n, len(problems), s, generated, scored) for n, s, generated, scored in measured]
+    return [SearchBench(strategy.name, n, len(problems), s, generated, scored) for n, s, generated, scored in measured]
 
 
 async def _measured(
     profile: Profile,
-    strategy: str,
+    strategy: Strategy,
+    options: Mapping[str, Any],
     problems: Sequence[Problem],
     policy: VllmPolicy,
     prm: VllmPRM,
@@ -197,7 +207,7 @@ async def _measured(
     seed: int,
 ) -> Searched:
     clocked_policy, clocked_prm = ClockedPolicy(policy), ClockedPRM(prm)
-    search = Search(strategy, clocked_policy, clocked_prm, n, seed, STRATEGIES[strategy].options_of(profile))
+    search = Search(strategy, clocked_policy, clocked_prm, n, seed, arguments_of(strategy, profile, options))
     room = asyncio.Semaphore(at_once(profile, n))
 
     async def solve(problem: Problem) -> SearchResult:

@@ -1,33 +1,26 @@
 """Strategies beside each other: what an experiment runs, and what is said about its grid."""
 
-import asyncio
-import inspect
-
 import numpy as np
 import pytest
 from test_grid import part
 
 from tts_study import comparisons, tables
-from tts_study import experiment as module
 from tts_study.errors import UserError
-from tts_study.experiment import SEARCHES, experiment
 from tts_study.grid import build
-from tts_study.profiles import load_profile
 from tts_study.records import Completion, Cost, Problem, SearchResult
-from tts_study.strategies import STRATEGIES
+from tts_study.study import Study
 
 
 def ask(strategies, ns, monkeypatch, **overrides):
     """An experiment on made-up runs, and the runs that it asked for."""
     asked = []
 
-    async def made_up(settings, search, *, n, limit, seed, fresh):
-        asked.append((search, n))
-        return part(n=n, problems=limit).run
+    def made_up(self, search, n, options):
+        asked.append((search.name, n))
+        return part(n=n, problems=3).run
 
-    monkeypatch.setattr(module, "study_run", made_up)
-    found = asyncio.run(experiment("micro", strategies, ns, limit=3, seed=0, fresh=False, **overrides))
-    return found, asked
+    monkeypatch.setattr(Study, "_run", made_up)
+    return Study("micro", **overrides).grid(strategies, ns), asked
 
 
 def test_each_run_is_asked_for_once_and_beam_search_for_each_n(monkeypatch):
@@ -49,14 +42,10 @@ def test_a_search_leaves_out_budgets_that_its_beam_width_does_not_divide(monkeyp
 
 
 def test_an_unknown_strategy_is_refused_with_the_known_ones(monkeypatch):
+    _, asked = ask(["majority"], [4], monkeypatch)
+    assert asked == [("sample", 4)], "a vote alone asks no PRM"
     with pytest.raises(UserError, match="unknown strategy 'mcts'.*beam_search"):
         ask(["mcts"], [4], monkeypatch)
-
-
-def test_every_strategy_reads_a_search_that_exists():
-    assert {search for search, _ in SEARCHES.values()} <= set(STRATEGIES)
-    assert inspect.iscoroutinefunction(experiment)
-    assert load_profile("micro").beam_width == 4
 
 
 # --- comparisons ---------------------------------------------------------------------------------------------------

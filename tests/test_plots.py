@@ -75,7 +75,7 @@ def test_accuracy_against_n_is_drawn_and_its_labels_lie_apart_on_the_page(baseli
     assert_on_page(figure)
     image = pixels(figure, tmp_path)
     for method in METHODS:
-        line = np.abs(image - np.array(plots.COLORS[method])).max(axis=2) < 0.02
+        line = np.abs(image - np.array(plots.looks(METHODS)[method].color)).max(axis=2) < 0.02
         assert line.sum() > 100, f"no line of {method}"
 
 
@@ -228,7 +228,7 @@ def test_the_chosen_map_names_each_cells_strategy_in_its_colour(ns, tmp_path):
     assert len(axes.patches) == len(axes.texts) == 5 * len(ns)
     assert axes.texts[0].get_text() == "Best-of-N\n75 %" and axes.texts[1].get_text() == "Weighted\nBest-of-N\n75 %"
     first = np.array(axes.patches[0].get_facecolor()[:3])
-    distance = {name: np.abs(first - plots.COLORS[name]).sum() for name in names}
+    distance = {name: np.abs(first - plots.looks(names)[name].color).sum() for name in names}
     assert min(distance, key=distance.__getitem__) == "best"
     assert pixels(figure, tmp_path).std() > 0.05
 

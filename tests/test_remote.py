@@ -26,6 +26,7 @@ from tts_study.engines.shared import ENGINES, POLICY_URL, Engines, policy_urls, 
 from tts_study.errors import UserError
 from tts_study.profiles import load_profile
 from tts_study.records import Cost, Problem
+from tts_study.spec import RunSpec
 
 PROBLEM = Problem(id="a", text="Start with 42, subtract 17.", answer="25")
 SAID = 7, 8, 9  # token ids
@@ -364,9 +365,7 @@ def test_where_engines_run_is_no_part_of_a_run(policy_folder):
     there = load_profile("micro", policy_url="http://a:1, http://b:2", prm_url="http://c:3")
     assert (policy_urls(there), prm_urls(there)) == (["http://a:1", "http://b:2"], ["http://c:3"])
     assert policy_urls(here) == []
-    assert runs.describe(here, "best_of_n", [PROBLEM], n=2, seed=0) == runs.describe(
-        there, "best_of_n", [PROBLEM], n=2, seed=0
-    )
+    assert RunSpec.of(here, "best_of_n", [PROBLEM], n=2).header == RunSpec.of(there, "best_of_n", [PROBLEM], n=2).header
 
 
 async def test_a_profile_chooses_servers_and_so_does_the_environment(monkeypatch):
@@ -559,7 +558,7 @@ def test_a_server_of_two_that_is_killed_in_the_middle_of_a_run_loses_nothing(ser
     (victim,) = (child for child in psutil.Process().children() if port in child.cmdline())
 
     async def search():
-        run = asyncio.create_task(runs.run_profile(profile, "best_of_n", problems, n=16, seed=0, path=path))
+        run = asyncio.create_task(runs.run_spec(RunSpec.of(profile, "best_of_n", problems, n=16), path=path))
         while not path.exists() or path.read_bytes().count(b"\n") < 4:
             assert not run.done()
             await asyncio.sleep(0.02)

@@ -18,6 +18,8 @@ from tts_study.errors import UserError
 from tts_study.profiles import load_profile
 from tts_study.records import Problem
 from tts_study.runs import problem_seed, run_strategy
+from tts_study.spec import RunSpec
+from tts_study.study import Study, fresh_path
 
 HEADER = {"n": 4, "seed": 0}
 TREE = {"": ["2+3=5", "2+3=6"], "2+3=5": [r"\boxed{5}", r"\boxed{7}"], "2+3=6": [r"\boxed{6}"]}
@@ -193,7 +195,7 @@ def project(tmp_path, monkeypatch):
         (tmp_path / "data" / "micro" / model / "model.safetensors").write_bytes(model.encode())
     rows = [f'{{"unique_id": "{p.id}", "problem": "{p.text}", "answer": "{p.answer}"}}\n' for p in PROBLEMS]
     (tmp_path / "data" / "micro" / "test.jsonl").write_text("".join(rows))
-    header = runs.describe(load_profile("micro"), "best_of_n", PROBLEMS, n=4, seed=0)
+    header = RunSpec.of(load_profile("micro"), "best_of_n", PROBLEMS, n=4).header
     plain = tmp_path / "run.jsonl"
     searched = run_strategy(
         "best_of_n", PROBLEMS, DicePolicy(), prm(), n=4, seed=0, path=plain, header=header, progress=False
@@ -206,28 +208,40 @@ def project(tmp_path, monkeypatch):
 
 
 def test_a_search_describes_its_options_and_other_runs_do_not(project):
-    micro = load_profile("micro", beam_width=8, lookahead=1)
-    header = runs.describe(micro, "dvts", PROBLEMS, n=8, seed=0)
+    micro = load_profile("micro")
+    header = RunSpec.of(micro, "dvts", PROBLEMS, n=8, options={"beam_width": 8, "lookahead": "1"}).header
     assert header["search"] == {"beam_width": 8, "max_steps": 40, "lookahead": 1, "aggregation": "min"}
-    plain = runs.describe(micro, "best_of_n", PROBLEMS, n=8, seed=0)
-    assert plain == runs.describe(load_profile("micro"), "best_of_n", PROBLEMS, n=8, seed=0)
+    assert not {"search", "options"} & set(RunSpec.of(micro, "best_of_n", PROBLEMS, n=8).header)
 
 
 def test_the_name_of_a_run_tells_options_that_are_not_the_profiles():
-    micro = load_profile("micro", beam_width=8, aggregation="last")
-    assert runs.run_name(load_profile("micro"), "dvts", n=8, seed=1) == "1b-dvts-n8-seed1"
-    assert runs.run_name(micro, "dvts", n=8, seed=1) == "1b-dvts-n8-seed1-beam_width_8-aggregation_last"
-    assert runs.run_name(micro, "best_of_n", n=8, seed=1) == "1b-best_of_n-n8-seed1"
+    micro = load_profile("micro", aggregation="last")
+    asked = dict(n=8, seed=1)
+    assert RunSpec.of(load_profile("micro"), "dvts", PROBLEMS, **asked).name == "1b-dvts-n8-seed1"
+    changed = RunSpec.of(micro, "dvts", PROBLEMS, options={"beam_width": 8}, **asked)
+    assert changed.name == "1b-dvts-n8-seed1-beam_width_8-aggregation_last"
+    assert RunSpec.of(micro, "best_of_n", PROBLEMS, **asked).name == "1b-best_of_n-n8-seed1"
 
 
-def replayed(**asked):
-    return asyncio.run(runs.study_run(**{"profile": "micro", "strategy": "best_of_n", "n": 4} | asked))
+def test_a_header_does_not_mention_an_option_that_is_what_it_was_before_there_was_one(project):
+    micro = load_profile("micro")
+    dropped, kept = (
+        RunSpec.of(micro, "beam_search", PROBLEMS, n=8, options={"drop_duplicates": drop}) for drop in (True, False)
+    )
+    assert set(dropped.header["search"]) == {"beam_width", "max_steps", "lookahead", "aggregation"}
+    assert kept.header["search"] == dropped.header["search"] | {"drop_duplicates": False}
+    assert kept.name == "1b-beam_search-n8-seed0-drop_duplicates_False" and kept.digest != dropped.digest
+    assert dropped.header["options"]["drop_duplicates"] is True, "a remark for the reader"
+
+
+def replayed(method="best_of_n", n=4, **asked):
+    return Study("micro", **asked).run(method, n).run
 
 
 def test_a_recorded_run_is_replayed_whole_or_in_part(project):
     assert replayed().problems == PROBLEMS
-    assert replayed(limit=2).problems == PROBLEMS[:2]
-    assert replayed(limit=2).results == replayed().results[:2]
+    assert replayed(n_problems=2).problems == PROBLEMS[:2]
+    assert replayed(n_problems=2).results == replayed().results[:2]
 
 
 def test_a_recorded_run_is_replayed_for_any_part_of_its_problems(project):
@@ -235,16 +249,13 @@ def test_a_recorded_run_is_replayed_for_any_part_of_its_problems(project):
     assert replayed(dataset_ids="test/4").results == replayed().results[4:5]
 
 
-def test_fresh_runs_of_other_parts_do_not_meet(project, monkeypatch):
+def test_fresh_runs_of_other_parts_or_settings_do_not_meet(project):
     paths_taken = []
-
-    async def remembered(profile, strategy, problems, *, n, seed, path):
-        paths_taken.append(path)
-
-    monkeypatch.setattr(runs, "run_profile", remembered)
-    for part in (dict(limit=2), dict(limit=3), dict(dataset_ids="test/0,test/1"), dict(dataset_ids="test/1,test/2")):
-        replayed(fresh=True, **part)
-    assert len(set(paths_taken)) == 4
+    parts = [dict(n_problems=2), dict(n_problems=3), dict(dataset_ids="test/1,test/2"), dict()]
+    for part in [*parts, dict(temperature=0.5), dict(prm="data/micro/1b"), dict(top_p=0.9)]:
+        study = Study("micro", **part)
+        paths_taken.append(fresh_path(RunSpec.of(study.profile, "best_of_n", study.problems, n=4)))
+    assert len(set(paths_taken)) == 7
     assert paths_taken[0].parent.name == "2-problems"
 
 
@@ -268,9 +279,9 @@ def test_a_replay_takes_what_any_sampler_drew(project):
 
 def test_a_replay_imports_neither_vllm_nor_torch():
     code = (
-        "import asyncio, sys\n"
-        "from tts_study.runs import study_run\n"
-        "asyncio.run(study_run('micro', 'best_of_n', n=64, limit=2))\n"
+        "import sys\n"
+        "from tts_study import Study\n"
+        "Study('micro', n_problems=2).run('best_of_n', 64)\n"
         "assert not {'vllm', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -286,7 +297,7 @@ def test_a_replay_does_not_care_how_the_machine_is_used(project):
         (dict(n=8), "no run is recorded in"),
         (dict(policy="3b"), "no run is recorded in"),
         (dict(temperature=0.5), "settings.temperature is 1.0 there and 0.5 here"),
-        (dict(strategy="greedy"), "n must be 1"),
+        (dict(method="greedy"), "n must be 1"),
         (dict(seed=-1), "the seed must be at least 0, and -1 is not"),
         (dict(dataset_ids="test/9"), "no problem has the id 'test/9'"),
     ],
@@ -307,4 +318,4 @@ def test_a_replay_is_refused_once_weights_or_problems_have_changed(project):
     data.write_text(data.read_text().replace("What is 3?", "What is three?"))
     with pytest.raises(UserError, match="does not hold problem test/3"):
         replayed()
-    assert len(replayed(limit=3).problems) == 3
+    assert len(replayed(n_problems=3).problems) == 3

@@ -15,9 +15,9 @@ from tts_study.lines import read_result, write_result
 from tts_study.records import Cost, Generation, Problem, Sampled
 from tts_study.runs import run_strategy
 from tts_study.store import load
-from tts_study.strategies import STRATEGIES
 from tts_study.strategies.beam_search import beam_search
 from tts_study.strategies.dvts import dvts
+from tts_study.strategies.particle_filter import particle_filter
 
 PROBLEM = Problem("p", "What is it ?", "5")
 OPTIONS = dict(seed=0, beam_width=2, max_steps=9, max_tokens=99, lookahead=0, aggregation="last")
@@ -71,6 +71,60 @@ def test_beam_search_of_a_tree_worked_out_by_hand():
     # a word is a token, and so is each separator or end: every sample above has two
     assert result.cost.generated == 12 * 2
     assert [node.twin for node in result.tree if node.fate == "duplicate"] == [0, 8]
+
+
+def test_beam_search_that_keeps_copies_gives_each_its_place_and_a_seed_of_its_own():
+    policy = ScriptedPolicy(TREE | {"b": ["never asked"], "c": ["never asked"]})
+    result = searched(beam_search, policy, SCORES, n=4, drop_duplicates=False)
+    assert shown(result) == [
+        "a: kept", "b: pruned", "a: kept", "c: pruned",  # both copies of a are among the best 2 of 4
+        "a/x: finished", "a/y: kept", "a/x: finished", "a/y: kept",
+        "a/y/f: finished", "a/y/g: finished", "a/y/f: finished", "a/y/g: finished",
+    ]  # fmt: skip
+    assert asked(policy) == [("", 4), ("a", 2), ("a", 2), ("a/y", 2), ("a/y", 2)]
+    assert len({request.seed for request in policy.requests}) == 5, "copies would else draw the same again"
+    assert texts(result) == ["a/y/f", "a/y/f", "a/x", "a/x"]
+    assert result.cost.scored == 3 + 2 + 2, "a, b, c, then x, y, then f, g: what reads alike is scored once"
+    assert not any(node.twin is not None for node in result.tree)
+
+
+def test_a_particle_filter_of_a_tree_worked_out_by_hand():
+    policy = ScriptedPolicy(TREE | {"b": ["never asked"], "c": ["never asked"]})
+    sure = SCORES | {"a": 1.0, "b": 0.0, "c": 0.0, "a\n\nx": 0.0, "a\n\ny": 1.0}
+    result = asyncio.run(particle_filter(
+        PROBLEM, policy, ScriptedPRM(sure), n=4, seed=0, max_tokens=99, aggregation="last"
+    ))  # fmt: skip
+    drawn = Counter(text for text in shown(result) if text.startswith("a:"))
+    assert set(shown(result)[:4]) == {"a: kept", "b: pruned", "a: pruned", "c: pruned"} or drawn == {"a: kept": 2}
+    first = [request for request in policy.requests if request.solution == "a"]
+    assert sum(request.n for request in first) == 4, "all particles follow a"
+    assert {text for text in shown(result) if "/" in text and text.count("/") == 1} <= {
+        "a/x: finished", "a/y: kept", "a/y: pruned",
+    }  # fmt: skip
+    assert set(texts(result)) == {"a/y/f", "a/y/g"} and len(texts(result)) == 4
+    assert result.subtree == 4
+    assert result.cost.generated == sum(node.tokens for node in result.tree)
+
+
+def test_particles_are_drawn_by_their_odds_and_a_finished_one_keeps_its_weight():
+    """Values 0.8 (finished) and 0.5 have odds 4 and 1: the first is 80 % of what is drawn."""
+    policy = ScriptedPolicy({"": ["a", "b"], "b": ["x"]})
+    prm = ScriptedPRM({"a": 0.8, "b": 0.5, "x": 0.5})
+    asked = dict(n=2, max_tokens=99, aggregation="last")
+    results = [asyncio.run(particle_filter(PROBLEM, policy, prm, seed=seed, **asked)) for seed in range(500)]
+    share = Counter(text for result in results for text in texts(result))
+    assert set(share) == {"a", "b/x"}
+    assert share["a"] / 1000 == pytest.approx(0.8, abs=0.04)
+
+
+def test_a_particle_that_is_not_finished_in_time_is_marked_and_a_cut_one_does_not_grow():
+    policy = ScriptedPolicy({"": ["a", "b"], "b": ["x"], "b\n\nx": ["never asked"]}, cut=["a"])
+    prm = ScriptedPRM({"a": 0.5, "b": 0.5, "x": 0.5})
+    asked = dict(n=8, seed=0, max_tokens=99, max_steps=2, aggregation="last")
+    result = asyncio.run(particle_filter(PROBLEM, policy, prm, **asked))
+    assert set(texts(result)) == {"a", "b/x"}
+    assert not any(completion.finished for completion in result.completions)
+    assert {node.fate for node in result.tree if node.text == "x"} == {"cut"}
 
 
 def test_dvts_of_a_tree_worked_out_by_hand():
@@ -343,7 +397,7 @@ def test_the_first_subtrees_of_a_large_dvts_run_are_those_of_a_small_one(seed, b
 @pytest.mark.parametrize("strategy", ["beam_search", "dvts"])
 async def test_problems_searched_together_give_what_each_gives_alone(tmp_path, strategy):
     problems = tuple(Problem(f"test/{i}", f"What is {i} ?", "5") for i in range(5))
-    options = {name: value for name, value in OPTIONS.items() if name in STRATEGIES[strategy].options}
+    options = {name: value for name, value in OPTIONS.items() if name != "seed"}
 
     async def run(name, chosen):
         return await run_strategy(

@@ -15,6 +15,7 @@ from tts_study.errors import UserError
 from tts_study.profiles import load_profile
 from tts_study.records import Problem
 from tts_study.shards import WHOLE, Shard, merge, parse_shard
+from tts_study.spec import RunSpec
 
 COUNT = 3
 TREE = {"": [r"\boxed{2}", r"\boxed{3}"]}
@@ -166,8 +167,8 @@ def test_the_commands_make_shards_and_merge_them(monkeypatch, capsys, tmp_path):
     assert cli.main(["merge", *files, "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.endswith(f"2 shards, 7 problems; the run is in {tmp_path / 'out' / 'run.jsonl'}\n")
     profile = load_profile("micro", dataset=str(data), policy=str(tmp_path))
-    header = runs.describe(profile, "majority", PROBLEMS, n=1, seed=0)
-    assert runs.replay(tmp_path / "out" / "run.jsonl", PROBLEMS, header).problems == PROBLEMS
+    spec = RunSpec.of(profile, "majority", PROBLEMS, n=1)
+    assert runs.replay(tmp_path / "out" / "run.jsonl", spec).problems == PROBLEMS
 
 
 def test_a_merged_run_took_as_long_a_problem_as_its_shards_did_on_average(shards, tmp_path):

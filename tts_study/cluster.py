@@ -8,18 +8,18 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from tts_study.collect import collect
 from tts_study.errors import UserError
-from tts_study.profiles import Profile
-from tts_study.records import Problem
-from tts_study.runs import at_once, check_budget, describe, searcher
+from tts_study.runs import at_once, searcher
 from tts_study.shards import WHOLE, Shard
+from tts_study.spec import RunSpec
 from tts_study.store import Run
+from tts_study.strategies import by_value
 from tts_study.workers import Workers
 
 
@@ -60,25 +60,17 @@ def room(gpus: int) -> tuple[int, int]:
 
 
 async def run_on_ray(
-    profile: Profile,
-    strategy: str,
-    problems: Sequence[Problem],
+    spec: RunSpec,
     *,
-    n: int,
-    seed: int,
     path: Path,
     shard: Shard = WHOLE,
     address: str | None = None,
     workers: int | None = None,
 ) -> Run:
-    """As `runs.run_profile`, with the engines in workers on a Ray cluster.
+    """As `runs.run_spec`, with the engines in workers on a Ray cluster.
 
     Args:
-        profile: as there, like the other arguments that are not told here.
-        strategy: one of `STRATEGIES`.
-        problems: all of the data set.
-        n: generations to spend on each problem.
-        seed: of every random draw.
+        spec: what to search.
         path: the run's file.
         shard: the part of the problems to search.
         address: the cluster's; see `connected`.
@@ -87,20 +79,29 @@ async def run_on_ray(
     Raises:
         UserError: as there; or there is no cluster, or no room for the workers.
     """
-    check_budget(strategy, n, profile.beam_width)
-    header = describe(profile, strategy, problems, n=n, seed=seed) | shard.describe(problems)
+    profile = spec.profile
+    header = spec.header | shard.describe(spec.problems)
     with connected(address):
         most, gpus = room(profile.tensor_parallel_size * profile.data_parallel_size)
         wanted = (most if gpus else 1) if workers is None else workers
         if not 1 <= wanted <= most:
             of_what = f"{gpus} GPUs" if gpus else "one CPU"
             raise UserError(f"the Ray cluster has room for {most} workers of {of_what} each, not for {wanted}")
-        each = at_once(profile, n)
-        solver = Workers(partial(searcher, profile, strategy, n=n, seed=seed), workers=wanted, each=each, gpus=gpus)
-        title = f"{strategy} n={n} on {wanted} worker{'s' * (wanted > 1)}"
+        _send_strategies()
+        each = at_once(profile, spec.n)
+        solver = Workers(partial(searcher, spec), workers=wanted, each=each, gpus=gpus)
+        title = f"{spec.search.name} n={spec.n} on {wanted} worker{'s' * (wanted > 1)}"
         try:
             return await collect(
-                shard.of(problems), solver, path=path, header=header, title=title, concurrency=wanted * each
+                shard.of(spec.problems), solver, path=path, header=header, title=title, concurrency=wanted * each
             )
         finally:
             await solver.close()
+
+
+def _send_strategies() -> None:
+    """Let the workers have the strategies that were read from a file here."""
+    from ray import cloudpickle
+
+    for module in by_value():
+        cloudpickle.register_pickle_by_value(module)

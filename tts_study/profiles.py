@@ -57,9 +57,6 @@ class Profile:
         top_p: share of probability that is sampled from.
         max_tokens: longest completion.
         max_step_tokens: longest single step of a search.
-        beam_width: expansions of each beam that a search keeps.
-        max_steps: longest solution of a search, in steps.
-        lookahead: steps that a search looks ahead before it values a candidate.
         max_model_len: context in tokens, of both models.
         aggregation: from a completion's step scores to its score; which one serves best is the PRM's matter.
         dtype: of weights and activations, of both models.
@@ -99,9 +96,6 @@ class Profile:
     top_p: float = 1.0
     max_tokens: int = 2048
     max_step_tokens: int = 512
-    beam_width: int = 4
-    max_steps: int = 40
-    lookahead: int = 0
     max_model_len: int = 4096
     aggregation: str = "last"
     dtype: str = "bfloat16"
@@ -128,7 +122,7 @@ class Profile:
 
     def settings(self) -> dict[str, Any]:
         """What is computed, as a run's header keeps it: models, data, machine, analysis and search are left out."""
-        elsewhere = {"policies", "policy", "prm", "aggregation", "beam_width", "max_steps", "lookahead"}
+        elsewhere = {"policies", "policy", "prm", "aggregation"}
         if self.prm_format == AUTO:  # then the model says it all
             elsewhere.add("prm_format")
         computed = [f.name for f in fields(self) if f.name not in MACHINE | elsewhere]
@@ -229,9 +223,8 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
     except (ValueError, OverflowError):
         what = {int: "a whole number", float: "a number", str: "a text"}[wanted]
         raise UserError(f"{key} must be {what}, and {value!r} is not") from None
-    least = 0 if key == "lookahead" else 1
-    if wanted is int and typed < least:
-        raise UserError(f"{key} must be at least {least}, and {value!r} is not")
+    if wanted is int and typed < 1:
+        raise UserError(f"{key} must be at least 1, and {value!r} is not")
     if key in FROM_ZERO and not 0 <= typed < float("inf"):
         raise UserError(f"{key} must be 0 ({FROM_ZERO[key]}) or more, and {value!r} is not")
     if wanted is float and key not in FROM_ZERO and not 0 < typed <= LARGEST.get(key, 1):

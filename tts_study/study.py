@@ -1,91 +1,317 @@
-"""Run the study's notebooks with Papermill, searching anew: what `tts-study study` and `make study` do."""
+"""The study as a Python object: `Study("micro", policy="1b").run("best_of_n", n=64)`.
 
-import ast
-import os
-from collections.abc import Mapping, Sequence
+It replays recorded runs, or with `fresh=True` searches with real engines, which it owns and closes. It may be used in a
+script, a notebook or any thread: its engines belong to an event loop of their own.
+"""
+
+import glob
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from tts_study import paths
+import pandas as pd
+
+from tts_study import answers, estimators, paths, selection, store, tables
+from tts_study.aggregation import Aggregation, aggregate
+from tts_study.background import wait
+from tts_study.engines.shared import ENGINES
 from tts_study.errors import UserError
+from tts_study.estimators import Interval
+from tts_study.grid import Grid, Part, build
+from tts_study.problems import load_problems
+from tts_study.profiles import Profile, load_profile
+from tts_study.records import Problem, SearchResult
+from tts_study.runs import replay, run_spec, searcher
+from tts_study.spec import RunSpec
+from tts_study.store import Run
+from tts_study.strategies import METHODS, SEARCHES, Method, Search, find
+from tts_study.tables import Graded
 
 
-def run_notebooks(out: Path, wanted: Sequence[str] = (), parameters: Mapping[str, Any] | None = None) -> list[Path]:
-    """Execute notebooks in order, one progress line each, into OUT/notebooks; their figures and tables go there too.
+@dataclass(frozen=True, eq=False)
+class MethodRun:
+    """A method at some n, read off a run that contains it.
 
-    Args:
-        out: where everything goes: notebooks/, figures/ (figures and the tables behind them), runs/.
-        wanted: beginnings of notebooks' names, such as "01"; all if empty.
-        parameters: values for the notebooks' parameters; each must be known to one of them at least.
+    Attributes:
+        method: the method.
+        n: generations for each problem.
+        run: the run, which may be of a larger n.
+        graded: the same run, graded.
+        aggregation: from step scores to a score.
+        seed: of subsets and of the bootstrap.
+    """
 
-    Returns:
-        The executed notebooks.
+    method: Method
+    n: int
+    run: Run
+    graded: Graded
+    aggregation: Aggregation
+    seed: int
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The run's problems."""
+        return self.run.problems
+
+    @property
+    def results(self) -> tuple[SearchResult, ...]:
+        """What was found for each of them."""
+        return self.run.results
+
+    @cached_property
+    def accuracy(self) -> Interval:
+        """The share of problems that the method solves at n, in [0, 1], with its 95 % interval."""
+        rule = self.method.rule
+        solved_P = tables.accuracy_P(self.graded, rule, self.n, aggregation=self.aggregation, seed=self.seed)
+        return estimators.bootstrap(solved_P, seed=self.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """Methods at some budgets.
+
+    Attributes:
+        runs: the runs by search and n: sampling and DVTS have one, of the largest n, and beam search one for each.
+        graded: the same runs, graded.
+        grid: accuracy and cost of every method at every budget that it has.
+    """
+
+    runs: Mapping[tuple[str, int], Run]
+    graded: Mapping[tuple[str, int], Graded]
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a method answers to one question.
+
+    Attributes:
+        answer: the answer, or None where no completion has one.
+        result: all completions, the tree if the method searched one, and what it cost.
+    """
+
+    answer: str | None
+    result: SearchResult
+
+
+class Study:
+    """Methods by one policy on one data set."""
+
+    def __init__(
+        self, profile: str | Profile = "micro", *, seed: int = 0, fresh: bool = False, n_problems: int | None = None,
+        **settings: Any,
+    ) -> None:  # fmt: skip
+        """Note what is asked; nothing is loaded yet.
+
+        Args:
+            profile: a profile's name.
+            seed: of every random draw.
+            fresh: search with real engines, or resume such a search, instead of replaying a recorded run.
+            n_problems: the number of problems, from the data set's first on; all if None.
+            settings: fields of the profile, such as `policy="3b"`, and options of searches, such as `beam_width=8`.
+                Those that are None are ignored.
+
+        Raises:
+            UserError: there is no such profile or setting, or a value is invalid.
+        """
+        settings = {name: value for name, value in settings.items() if value is not None}
+        known = {field.name for field in fields(Profile)}
+        every = {name for search in SEARCHES.values() for name in search.defaults}
+        self._options = {name: value for name, value in settings.items() if name in every - known}
+        others = {name: value for name, value in settings.items() if name not in self._options}
+        self.profile = load_profile(profile, **others)
+        self.seed, self.fresh, self._n_problems = seed, fresh, n_problems
+
+    def __enter__(self) -> "Study":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Shut the engines down; the next search starts them again."""
+        wait(ENGINES.close())
+
+    @cached_property
+    def problems(self) -> tuple[Problem, ...]:
+        """The problems that are asked.
+
+        Raises:
+            UserError: there is no such data set, or it has no such problems.
+        """
+        return load_problems(self.profile, self._n_problems)
+
+    @property
+    def aggregation(self) -> Any:
+        """From step scores to a score: "last", "min" or "prod"."""
+        return self.profile.aggregation
+
+    def run(self, method: str | Method, n: int = 1, **options: Any) -> MethodRun:
+        """A method with `n` generations for each problem.
+
+        Args:
+            method: its name, "my_file.py:name", or a `Method`.
+            n: generations for each problem.
+            options: the search's options, in place of the study's.
+
+        Raises:
+            UserError: there is no such method or option, nothing is recorded that contains it, or problems failed.
+        """
+        found = find(method)
+        run = self._run(found.search, n, options)
+        return MethodRun(found, n, run, tables.grade(run.problems, run.results), self.aggregation, self.seed)
+
+    def grid(self, methods: Sequence[str | Method], ns: Sequence[int], **options: Any) -> Experiment:
+        """Several methods at several budgets, from as few runs as contain them.
+
+        Args:
+            methods: cheap ones first: of equally good ones the first is chosen.
+            ns: the budgets; greedy decoding has 1 in any case, and a search leaves out those it cannot spend.
+            options: options of searches, in place of the study's.
+
+        Raises:
+            UserError: as `run`, or a method can spend none of the budgets.
+        """
+        wanted = [find(method) for method in methods]
+        runs: dict[tuple[str, int], Run] = {}
+        graded: dict[tuple[str, int], Graded] = {}
+        parts = []
+        for method in wanted:
+            search = self._shared(method.search, wanted)
+            spent = self._spent(search, ns, options)
+            # the runs, and the budgets that are read off each
+            reads = {n: (n,) for n in spent} if search.smaller_n == "own run" else {max(spent): spent}
+            for n, read in reads.items():
+                key = search.name, n
+                if key not in runs:
+                    runs[key] = self._run(search, n, options)
+                    graded[key] = tables.grade(runs[key].problems, runs[key].results)
+                parts.append(Part(method.name, runs[key], graded[key], method.rule, read))
+        return Experiment(runs, graded, build(parts, aggregation=self.aggregation, seed=self.seed))
+
+    def greedy_by_policy(self) -> dict[str, Graded]:
+        """Greedy decoding by every policy of the profile's ladder, graded."""
+        ladder = {name: Study(load_profile(self.profile, policy=name), seed=self.seed, fresh=self.fresh,
+                              n_problems=self._n_problems) for name in self.profile.policies}  # fmt: skip
+        return {name: study.run("greedy").graded for name, study in ladder.items()}
+
+    def solve(self, text: str, method: str | Method = "best_of_n", n: int = 16, **options: Any) -> Solution:
+        """Answer one question, with real engines.
+
+        Raises:
+            UserError: there is no such method or option, or it cannot spend `n`; or the question is too long.
+        """
+        found, problem = find(method), Problem("question", text, answer="")
+        spec = RunSpec.of(self.profile, found, [problem], n=n, seed=self.seed, options=self._of(found.search, options))
+
+        async def search() -> SearchResult:
+            solver = await searcher(spec)
+            await solver.start()
+            return await solver.solve(problem)
+
+        result = wait(search())
+        return Solution(picked(result, found.rule, self.aggregation), result)
+
+    def _of(self, search: Search, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a search: the study's where the search has them, and those given."""
+        return {name: value for name, value in self._options.items() if name in search.defaults} | {
+            name: value for name, value in options.items() if value is not None
+        }
+
+    def _run(self, search: Search, n: int, options: Mapping[str, Any]) -> Run:
+        asked = self._of(search, options)
+        spec = RunSpec.of(self.profile, search, self.problems, n=n, seed=self.seed, options=asked)
+        return wait(run_spec(spec, path=fresh_path(spec))) if self.fresh else recorded(spec)
+
+    def _shared(self, search: Search, methods: Sequence[Method]) -> Search:
+        """The search itself, or one that contains it and that another method asks for anyway."""
+        others = {method.search.name: method.search for method in methods}
+        return next((others[name] for name in search.contained_in if name in others), search)
+
+    def _spent(self, search: Search, ns: Sequence[int], options: Mapping[str, Any]) -> tuple[int, ...]:
+        if search.name == "greedy":
+            return (1,)
+        width = search.options(self._of(search, options)).get("beam_width", 1)
+        spent = tuple(n for n in sorted(set(ns)) if n % width == 0)
+        if not spent:
+            raise UserError(
+                f"{search.name} can spend none of n = {list(ns)}: give a multiple of its beam_width, {width}"
+            )
+        return spent
+
+
+def solve(text: str, method: str = "best_of_n", n: int = 16, *, profile: str = "micro", **settings: Any) -> Solution:
+    """Answer one question with real engines, which are closed afterwards; arguments as of `Study` and `Study.solve`."""
+    with Study(profile, **settings) as study:
+        return study.solve(text, method, n)
+
+
+def load_run(path: str | Path) -> Run:
+    """Read a run's file: .jsonl or .jsonl.gz.
 
     Raises:
-        UserError: there is no such notebook or parameter, a value is of the wrong type, or a notebook met bad input.
+        UserError: there is none, or a line of it is broken.
     """
-    notebooks = find_notebooks(paths.root() / "notebooks", wanted)
-    given = check_parameters(notebooks, dict(parameters or {}))
-    (out / "notebooks").mkdir(parents=True, exist_ok=True)
-    os.environ[paths.OUT] = str(out.resolve())  # the notebooks' kernels inherit it
-    return [_run(notebook, out / "notebooks" / notebook.name, given[notebook]) for notebook in notebooks]
+    return store.load(Path(path))
 
 
-def find_notebooks(folder: Path, wanted: Sequence[str]) -> list[Path]:
-    """A folder's notebooks whose names begin as wanted, in order.
+def fresh_path(spec: RunSpec) -> Path:
+    """Where a new run is kept: whatever its results depend on is in the name, so that no two runs share a file."""
+    return paths.out() / "runs" / f"{len(spec.problems)}-problems" / f"{spec.name}-{spec.digest}.jsonl"
+
+
+def recorded(spec: RunSpec) -> Run:
+    """The recorded run that contains what is asked.
 
     Raises:
-        UserError: one that is wanted is not there.
+        UserError: none is recorded, or those that might contain it are other runs.
     """
-    everything = sorted(folder.glob("*.ipynb"))
-    if not everything:
-        raise UserError(f"there are no notebooks in {folder}: run from a checkout of the project")
-    for beginning in wanted:
-        if not any(path.name.startswith(beginning) for path in everything):
-            names = ", ".join(path.stem for path in everything)
-            raise UserError(f"no notebook begins with {beginning!r}: choose from {names}")
-    return [path for path in everything if not wanted or path.name.startswith(tuple(wanted))]
+    folder = paths.data() / "runs" / spec.profile.name
+    failure = UserError(
+        f"no run is recorded in {folder / spec.name}.jsonl.gz: search with fresh=True (in a shell: -p fresh True)"
+    )
+    found = list(_candidates(spec, folder))
+    for i, (path, wider) in enumerate(found):
+        try:
+            return replay(path, wider)
+        except UserError as error:
+            failure = error if i == 0 else failure
+    raise failure
 
 
-def check_parameters(notebooks: Sequence[Path], given: Mapping[str, Any]) -> dict[Path, dict[str, Any]]:
-    """Which of the given parameters each notebook takes. Papermill itself only warns about one that none takes.
-
-    Raises:
-        UserError: a parameter is unknown to all of them, or its value is not of its default's type.
-    """
-    from papermill import inspect_notebook
-
-    known = {path: inspect_notebook(str(path)) for path in notebooks}
-    names = {name: parameter for parameters in known.values() for name, parameter in parameters.items()}
-    for name, value in given.items():
-        if name not in names:
-            raise UserError(f"no notebook has a parameter {name!r}: choose one of {', '.join(names)}")
-        default = ast.literal_eval(names[name]["default"])
-        if default is not None and type(value) is not type(default) and (type(value), type(default)) != (int, float):
-            raise UserError(f"{name} = {value!r} is a {type(value).__name__}, not a {type(default).__name__}")
-    return {path: {name: value for name, value in given.items() if name in known[path]} for path in notebooks}
+def _candidates(spec: RunSpec, folder: Path) -> Iterator[tuple[Path, RunSpec]]:
+    """Files that may contain a run, and what each of them would be: the same n, then the largest."""
+    for search in (spec.search, *(SEARCHES[name] for name in spec.search.contained_in)):
+        for name in (search.name, *(old for old, new in store.OLD_NAMES.items() if new == search.name)):
+            pattern = spec.name_as(name, "(\\d+)") + ".jsonl.gz"
+            sizes = {}
+            for path in folder.glob(glob.escape(spec.name_as(name, "@")).replace("@", "*") + ".jsonl.gz"):
+                size = re.fullmatch(re.escape(pattern).replace(re.escape("(\\d+)"), r"(\d+)"), path.name)
+                if size and search.contains(int(size[1]), spec.n, spec.options):
+                    sizes[int(size[1])] = path
+            for n in sorted(sizes, key=lambda n: (n != spec.n, -n)):
+                yield sizes[n], spec.within(search, n)
 
 
-def parse_value(text: str) -> Any:
-    """A parameter's value as typed in a shell: a Python literal (16, 0.7, True) or else the text itself."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
+def picked(result: SearchResult, rule: str, aggregation: Aggregation) -> str | None:
+    """The answer that a rule picks from a result's completions."""
+    given = [answers.extract(completion.text, finished=completion.finished) for completion in result.completions]
+    groups = answers.group(given)
+    scores = [aggregate(completion.step_scores, aggregation) for completion in result.completions]
+    group = selection.majority(groups) if rule == "majority" else getattr(selection, rule)(groups, scores)
+    return None if group == selection.NO_ANSWER else given[groups.index(group)]
 
 
-def _run(notebook: Path, executed: Path, parameters: Mapping[str, Any]) -> Path:
-    from papermill import execute_notebook
-    from papermill.exceptions import PapermillExecutionError
-
-    try:
-        execute_notebook(
-            str(notebook), str(executed), parameters, kernel_name="python3", cwd=str(notebook.parent),
-            progress_bar={"desc": notebook.stem},
-        )  # fmt: skip
-    except PapermillExecutionError as error:
-        where = f"notebook {notebook.stem}, cell {error.cell_index}"
-        if error.ename == "UserError":
-            raise UserError(f"{where}: {error.evalue}") from None
-        raise RuntimeError(f"{where} failed with {error.ename}: {error.evalue}; see {executed}") from error
-    return executed
+def methods() -> pd.DataFrame:
+    """The methods that there are: name, search, rule, label, and the search's options."""
+    rows = [
+        dict(method=m.name, search=m.search.name, rule=m.rule, label=m.label, options=dict(m.search.defaults))
+        for m in METHODS.values()
+    ]
+    return pd.DataFrame(rows).set_index("method")

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 
 from benchmarks.gpu_cost.assumptions import Assumptions
 from tts_study.cost import kv_bytes
+from tts_study.published import depends
 from tts_study.records import Cost
 from tts_study.shapes import Shape
 from tts_study.store import Run
+from tts_study.strategies import SEARCHES
 
-SEARCHES = ("beam_search", "dvts")
 GPU_COUNTS = (1, 2, 4, 8)  # that a pair of engines may span
 LEAST_BATCH = 64  # sequences that a pair must have room for
 HOUR = 3600.0
@@ -41,7 +42,7 @@ class Work:
 def work(strategy: str, n: float, given: Assumptions) -> Work:
     """The work of a problem by the lengths that are assumed."""
     generated, turn = n * given.solution, given.step + given.prm_turn
-    if strategy in SEARCHES:
+    if SEARCHES[strategy].smaller_n != "samples":
         requests = n * given.steps
         scored = given.prm_prompt + requests * (turn + given.block / 2)
         return Work(generated, given.prompt + requests * given.block / 2, scored, given.steps)
@@ -53,7 +54,7 @@ def recorded_work(run: Run, n: float) -> Work:
     total = sum((result.cost for result in run.results), Cost())
     share = n / run.header["n"] / len(run.results)
     longest = [max(len(c.steps) for c in result.completions) for result in run.results if result.completions]
-    rounds = sum(longest) / len(longest) if run.header["strategy"] in SEARCHES else 1
+    rounds = sum(longest) / len(longest) if depends(run.header["strategy"]) else 1
     return Work(total.generated * share, total.prompt * share, total.scored * share, rounds)
 
 

@@ -24,9 +24,6 @@ OPTIONS = {
     "temperature": "of sampling",
     "top_p": "share of probability that is sampled from",
     "max_tokens": "longest completion",
-    "beam_width": "of a search: expansions of each beam that is kept; n / beam_width beams are kept",
-    "max_steps": "of a search: longest solution in steps",
-    "lookahead": "of a search: steps to look ahead before a candidate is valued",
     "aggregation": "from step scores to a score: last, min or prod",
     "policy_url": "servers of the policy instead of an engine in this process: URL[,URL]",
     "prm_url": "servers of the PRM: URL[,URL]",
@@ -56,3 +53,30 @@ def profile_of(arguments: argparse.Namespace) -> "Profile":
             raise UserError(f"--set wants NAME=VALUE, and {assignment!r} has no =")
     others = dict(assignment.split("=", 1) for assignment in arguments.set)
     return load_profile(arguments.profile, **{name: getattr(arguments, name) for name in OPTIONS} | others)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the searches: a flag for each of the package's own, --option for any."""
+    from tts_study.strategies import SEARCHES
+
+    owners: dict[str, list[str]] = {}
+    for search in SEARCHES.values():
+        for name in search.defaults:
+            owners.setdefault(name, []).append(search.name)
+    for name, searches in owners.items():
+        flag = "--" + name.replace("_", "-")
+        parser.add_argument(flag, dest=f"option_{name}", metavar="VALUE", help=f"option of {', '.join(searches)}")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="another strategy's option")
+
+
+def options_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """The options of the search that are given.
+
+    Raises:
+        UserError: --option has no value.
+    """
+    flags = {name[7:]: value for name, value in vars(arguments).items() if name.startswith("option_") and value}
+    for assignment in arguments.option:
+        if "=" not in assignment:
+            raise UserError(f"--option wants NAME=VALUE, and {assignment!r} has no =")
+    return flags | dict(assignment.split("=", 1) for assignment in arguments.option)

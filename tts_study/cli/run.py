@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tts_study.cli.numbers import natural
-from tts_study.cli.profile import add_profile, profile_of
+from tts_study.cli.profile import add_options, add_profile, options_of, profile_of
 
 if TYPE_CHECKING:
     from tts_study.store import Run
@@ -21,8 +21,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Add `run`."""
     run = commands.add_parser("run", help="run one strategy over problems, or go on with such a run")
     add_profile(run)
-    what = "greedy, majority, best_of_n, weighted_best_of_n, beam_search or dvts"
+    what = "greedy, majority, best_of_n, weighted_best_of_n, beam_search, dvts, particle_filter, or my_file.py:name"
     run.add_argument("--strategy", required=True, help=what)
+    add_options(run)
     run.add_argument("--n", type=int, default=1, help="generations to spend on each problem")
     run.add_argument("--problems", type=int, help="the data set's first so many problems; all if not given")
     run.add_argument("--seed", type=natural, default=0, help="of every random draw")
@@ -36,25 +37,27 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _run(arguments: argparse.Namespace) -> None:
     from tts_study.engines.shared import ENGINES
     from tts_study.problems import load_problems
-    from tts_study.runs import check_budget, run_profile
+    from tts_study.runs import run_spec
     from tts_study.shards import WHOLE, parse_shard
+    from tts_study.spec import RunSpec
+    from tts_study.strategies import find
 
     profile = profile_of(arguments)
-    check_budget(arguments.strategy, arguments.n, profile.beam_width)
+    method, options = find(arguments.strategy), options_of(arguments)
+    method.search.check_budget(arguments.n, method.search.options(options))
     problems = load_problems(profile, arguments.problems)
+    spec = RunSpec.of(profile, method, problems, n=arguments.n, seed=arguments.seed, options=options)
     shard = parse_shard(arguments.shard) if arguments.shard else WHOLE
     path = arguments.out / shard.file_name()
-
-    asked = {"n": arguments.n, "seed": arguments.seed, "path": path, "shard": shard}
 
     async def search() -> "Run":
         try:
             if arguments.ray is None:
-                return await run_profile(profile, arguments.strategy, problems, **asked)
+                return await run_spec(spec, path=path, shard=shard)
             from tts_study.cluster import run_on_ray
 
             cluster = {"address": arguments.ray or None, "workers": arguments.workers}
-            return await run_on_ray(profile, arguments.strategy, problems, **asked, **cluster)
+            return await run_on_ray(spec, path=path, shard=shard, **cluster)
         finally:
             await ENGINES.close()
 
@@ -103,10 +106,10 @@ def summary(run: "Run", strategy: str, n: int, aggregation: Any) -> str:
     """A run's accuracy with its 95 % interval, and its tokens, in two lines."""
     from tts_study import estimators, tables
     from tts_study.records import Cost
-    from tts_study.strategies import STRATEGIES
+    from tts_study.strategies import find
 
     graded = tables.grade(run.problems, run.results)
-    method: Any = STRATEGIES[strategy].rule
+    method = find(strategy).rule
     accuracy = estimators.bootstrap(tables.accuracy_P(graded, method, n, aggregation=aggregation), seed=0)
     cost = sum((result.cost for result in run.results), Cost())
     answered_P_N = graded.groups_P_N >= 0

@@ -14,7 +14,8 @@ from tts_study.micro.generate import generate
 from tts_study.micro.problems import check_steps, parse_problem
 from tts_study.micro.records import as_problems
 from tts_study.profiles import load_profile
-from tts_study.runs import run_profile
+from tts_study.runs import run_spec
+from tts_study.spec import RunSpec
 from tts_study.store import Run
 from tts_study.tables import Graded, accuracy_P, grade
 
@@ -41,8 +42,10 @@ async def evaluate(seed: int, n_problems: int, policies: Sequence[str] = (), **o
             for name in policies or load_profile("micro").policies:
                 profile = load_profile("micro", policy=name, **overrides)
                 place = Path(folder, Path(name).name)
-                greedy = await run_profile(profile, "greedy", problems, n=1, seed=seed, path=place / "greedy")
-                sampled = await run_profile(profile, "best_of_n", problems, n=N, seed=seed, path=place / "sampled")
+                one = RunSpec.of(profile, "greedy", problems, n=1, seed=seed)
+                many = RunSpec.of(profile, "best_of_n", problems, n=N, seed=seed)
+                greedy = await run_spec(one, path=place / "greedy")
+                sampled = await run_spec(many, path=place / "sampled")
                 report["policies"][name] = measure(greedy, sampled, profile.aggregation)
         finally:
             await ENGINES.close()

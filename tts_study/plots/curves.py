@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
-from tts_study.plots.look import COLORS, LABELS, MARKERS, WIDTH, finish, style
+from tts_study.plots.look import WIDTH, finish, looks, style
 
 
 def accuracy_against_n(curve: pd.DataFrame, baselines: Mapping[str, float], title: str) -> Figure:
@@ -23,10 +23,11 @@ def accuracy_against_n(curve: pd.DataFrame, baselines: Mapping[str, float], titl
     """
     with style():
         figure, axes = plt.subplots(figsize=(WIDTH, 5.4), layout="constrained")
+        drawn = looks(curve["method"])
         for method, rows in curve.groupby("method", sort=False):
-            color = COLORS[method]
-            axes.plot(rows["n"], rows["accuracy"], color=color, marker=MARKERS[method], label=LABELS[method], lw=2)
-            axes.fill_between(rows["n"], rows["low"], rows["high"], color=color, alpha=0.15, lw=0)
+            look = drawn[method]
+            axes.plot(rows["n"], rows["accuracy"], color=look.color, marker=look.marker, label=look.label, lw=2)
+            axes.fill_between(rows["n"], rows["low"], rows["high"], color=look.color, alpha=0.15, lw=0)
         label_n(axes, curve["n"].unique())
         label_accuracy(axes, title)
         draw_baselines(axes, baselines)
@@ -99,7 +100,7 @@ def accuracy_bars_by_level(table: pd.DataFrame, title: str = "Accuracy by diffic
         title: of the figure.
     """
     levels, methods = table["level"].unique(), table["method"].unique()
-    bar = 0.84 / len(methods)
+    bar, drawn = 0.84 / len(methods), looks(methods)
     with style():
         figure, row = plt.subplots(
             1, len(levels), figsize=(WIDTH, 4.4), sharey=True, squeeze=False, layout="constrained"
@@ -109,7 +110,7 @@ def accuracy_bars_by_level(table: pd.DataFrame, title: str = "Accuracy by diffic
                 rows = of_level[of_level["method"] == method]
                 x = np.arange(len(rows)) + (i - (len(methods) - 1) / 2) * bar
                 error = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
-                axes.bar(x, rows["accuracy"], bar, color=COLORS[method], label=LABELS[method], lw=0)
+                axes.bar(x, rows["accuracy"], bar, color=drawn[method].color, label=drawn[method].label, lw=0)
                 axes.errorbar(x, rows["accuracy"], error, fmt="none", ecolor="0.25", elinewidth=0.8)
                 axes.set_xticks(np.arange(len(rows)), rows["n"].astype(str))
             axes.set(xlabel="n (completions)", ylim=(0, 1))

@@ -3,7 +3,9 @@
 Every figure is about 9 inches wide with text of 9.5 points or more: legible on a page that shows it 900 pixels wide.
 """
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +15,22 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from tts_study import paths
+from tts_study.strategies import METHODS
 
 WIDTH = 9.0  # inches
-# what the tables call a method: its name, and its place in seaborn's colour-blind-safe palette, the same in all figures
+# what the tables call a curve that is no strategy of the table of strategies
 LABELS = {
-    "majority": "Majority",
-    "best": "Best-of-N",
-    "weighted": "Weighted Best-of-N",
     "pass": "pass@n (oracle)",
-    "beam_search": "Beam search",
-    "dvts": "DVTS",
-    "greedy": "Greedy",
     "compute_optimal": "Compute-optimal",
     "compute_optimal_predicted": "Compute-optimal, predicted",
 }
-COLORS = dict(zip(LABELS, (sns.color_palette("colorblind")[i] for i in (0, 1, 2, 7, 3, 4, 6, 9, 5)), strict=True))
-MARKERS = dict(zip(LABELS, "osD^vPhX*", strict=True))
+PALETTE = sns.color_palette("colorblind")
+# the colour and the marker of what most figures draw, the same in all of them; the others take what is left
+PLACES = {
+    "majority": (0, "o"), "best": (1, "s"), "weighted": (2, "D"), "pass": (7, "^"), "beam_search": (3, "v"),
+    "dvts": (4, "P"), "greedy": (6, "h"), "compute_optimal": (9, "X"), "compute_optimal_predicted": (5, "*"),
+}  # fmt: skip
+MORE_MARKERS = "<>pd8H1234"
 # red to green that the colour-blind tell apart: vermilion and bluish green of Okabe and Ito, light in between
 SCORE_COLORS = LinearSegmentedColormap.from_list("prm", ["#e06c3c", "#f7f4ee", "#2fa98a"])
 MONOSPACE = "DejaVu Sans Mono"  # comes with matplotlib, as does DejaVu Sans: the same figure everywhere
@@ -48,6 +50,35 @@ LOOK: dict[Any, Any] = {
     "ytick.labelsize": 10,
     "text.parse_math": False,  # a model's "$" and "\\" are text
 }
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn."""
+
+    label: str
+    color: tuple[float, float, float]
+    marker: str
+
+
+def looks(methods: Iterable[str]) -> dict[str, Look]:
+    """How each of the methods in a figure is drawn: no two alike, as far as there are colours and markers."""
+    drawn = list(dict.fromkeys(methods))
+    used = {PLACES[name][0] for name in drawn if name in PLACES}
+    free = [color for color in (8, *range(10)) if color not in used] or list(range(10))
+    others = (name for name in drawn if name not in PLACES)
+    dealt = {
+        name: (free[i % len(free)], MORE_MARKERS[i % len(MORE_MARKERS)]) for i, name in enumerate(others)
+    }
+    return {
+        name: Look(label_of(name), PALETTE[color], marker)
+        for name, (color, marker) in ((name, PLACES.get(name) or dealt[name]) for name in drawn)
+    }
+
+
+def label_of(method: str) -> str:
+    """What figures call a method."""
+    return METHODS[method].label if method in METHODS else LABELS.get(method, method)
 
 
 def style() -> AbstractContextManager[None]:

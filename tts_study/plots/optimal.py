@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from tts_study.plots.look import COLORS, LABELS, WIDTH, finish, style
+from tts_study.plots.look import WIDTH, finish, looks, style
 
 
 def chosen_map(table: pd.DataFrame, title: str = "The best strategy by difficulty and budget") -> Figure:
@@ -18,14 +18,15 @@ def chosen_map(table: pd.DataFrame, title: str = "The best strategy by difficult
     """
     top = table.drop_duplicates(["level", "n"])
     levels, ns = sorted(top["level"].unique()), sorted(top["n"].unique())
+    drawn = looks(table["method"])
     with style():
         figure, axes = plt.subplots(figsize=(WIDTH, 1.2 + 0.62 * len(levels)), layout="constrained")
         for level, n, method, share in top[["level", "n", "method", "share"]].itertuples(index=False):
             x, y = ns.index(n), levels.index(level)
-            color = _paler(COLORS[method], share)
+            color = _paler(drawn[method].color, share)
             axes.add_patch(plt.Rectangle((x - 0.48, y - 0.47), 0.96, 0.94, facecolor=color, lw=0))
             dark = np.dot(color, (0.299, 0.587, 0.114)) < 0.5
-            text = f"{LABELS[method].replace(' ', chr(10), 1)}\n{100 * share:.0f} %"
+            text = f"{drawn[method].label.replace(' ', chr(10), 1)}\n{100 * share:.0f} %"
             axes.text(x, y, text, ha="center", va="center", fontsize=9.5, color="white" if dark else "black",
                       linespacing=1.05)  # fmt: skip
         axes.set(xlim=(-0.5, len(ns) - 0.5), ylim=(len(levels) - 0.5, -0.5))

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, NullLocator
 
 from tts_study.plots.curves import draw_baselines, label_accuracy, label_n
-from tts_study.plots.look import LABELS, MARKERS, WIDTH, finish, style
+from tts_study.plots.look import PLACES, WIDTH, finish, label_of, looks, style
 
 # what the tables call a price, and how the axis says it
 PRICE_LABELS = {
@@ -30,17 +30,17 @@ def small_against_large(options: pd.DataFrame, title: str, *, baseline: str = "g
         title: of the figure.
         baseline: the method that is a line.
     """
-    colors = policy_colors(list(options["policy"].unique()))
+    colors, drawn = policy_colors(list(options["policy"].unique())), looks(options["method"])
     curves, lines = options[options["method"] != baseline], options[options["method"] == baseline]
     with style():
         figure, axes = plt.subplots(figsize=(WIDTH, 5.4), layout="constrained")
         for (policy, method), rows in curves.groupby(["policy", "method"], sort=False):
             color = colors[policy]
-            axes.plot(rows["n"], rows["accuracy"], color=color, marker=MARKERS[method], lw=2)
+            axes.plot(rows["n"], rows["accuracy"], color=color, marker=drawn[method].marker, lw=2)
             axes.fill_between(rows["n"], rows["low"], rows["high"], color=color, alpha=0.15, lw=0)
         label_n(axes, curves["n"].unique())
         label_accuracy(axes, title)
-        named = lines["policy"] + f" {LABELS[baseline].lower()}"
+        named = lines["policy"] + f" {label_of(baseline).lower()}"
         draw_baselines(axes, dict(zip(named, lines["accuracy"], strict=True)))
         return _with_legend(figure, curves, colors)
 
@@ -54,12 +54,12 @@ def accuracy_against_price(options: pd.DataFrame, price: str, title: str, *, fro
         title: of the figure.
         frontier: the options that no other beats, as of `frontier.pareto`.
     """
-    colors = policy_colors(list(options["policy"].unique()))
+    colors, drawn = policy_colors(list(options["policy"].unique())), looks(options["method"])
     with style():
         figure, axes = plt.subplots(figsize=(WIDTH, 5.4), layout="constrained")
         axes.step(frontier[price], frontier["accuracy"], where="post", color="0.75", lw=5, zorder=1)
         for (policy, method), rows in options.dropna(subset=[price]).groupby(["policy", "method"], sort=False):
-            axes.plot(rows[price], rows["accuracy"], color=colors[policy], marker=MARKERS[method], lw=1.6, ms=7)
+            axes.plot(rows[price], rows["accuracy"], color=colors[policy], marker=drawn[method].marker, lw=1.6, ms=7)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(EngFormatter(unit="B" if price in ("weights", "memory") else ""))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -76,12 +76,12 @@ def policy_colors(policies: Sequence[str]) -> dict[str, tuple[float, float, floa
 
 def _with_legend(figure: Figure, drawn: pd.DataFrame, colors: Mapping[str, tuple[float, float, float]]) -> Figure:
     """Colours tell the policies apart, markers the strategies."""
-    policies, methods = set(drawn["policy"]), set(drawn["method"])
+    policies, methods = set(drawn["policy"]), drawn["method"].unique()
     handles = [
         Line2D([], [], color=color, lw=3, label=policy) for policy, color in colors.items() if policy in policies
     ]
-    for method in (method for method in LABELS if method in methods):
-        handles.append(Line2D([], [], color="0.3", marker=MARKERS[method], ls="", ms=7, label=LABELS[method]))
+    for look in looks(sorted(methods, key=lambda name: [*PLACES, name].index(name))).values():
+        handles.append(Line2D([], [], color="0.3", marker=look.marker, ls="", ms=7, label=look.label))
     sns.despine(figure)
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return finish(figure)

@@ -1,7 +1,7 @@
 """Beam search guided by a process reward model.
 
     1. sample n first steps of the problem
-    2. drop those that read alike, and score the last step of the others
+    2. drop those that read alike (unless drop_duplicates is False), and score the last step of the others
     3. keep the best n/M of them, together with the finished solutions that were kept before
     4. stop if all that is kept is finished, or after max_steps steps
     5. sample M next steps of each kept beam; go to 2
@@ -21,9 +21,11 @@ test-time compute with open models", section "Beam search with process reward mo
 from tts_study.aggregation import Aggregation
 from tts_study.engines.interface import PRM, Policy
 from tts_study.records import Problem, SearchResult
-from tts_study.strategies.growth import Beam, Growth
+from tts_study.strategies.growth import Beam, Growth, own_seed
+from tts_study.strategies.registry import strategy
 
 
+@strategy(before={"drop_duplicates": True}, always_named=("beam_width", "max_steps", "lookahead"))
 async def beam_search(
     problem: Problem,
     policy: Policy,
@@ -31,11 +33,12 @@ async def beam_search(
     *,
     n: int,
     seed: int,
-    beam_width: int,
-    max_steps: int,
     max_tokens: int,
-    lookahead: int,
     aggregation: Aggregation,
+    beam_width: int = 4,
+    max_steps: int = 40,
+    lookahead: int = 0,
+    drop_duplicates: bool = True,
 ) -> SearchResult:
     """Search with `n` samples a step.
 
@@ -45,11 +48,13 @@ async def beam_search(
         prm: scores them.
         n: candidates of each step, and completions in the end; a multiple of `beam_width`.
         seed: of every random draw.
+        max_tokens: longest solution in tokens.
+        aggregation: from the scores of a beam's steps to its value.
         beam_width: M, the expansions of each kept beam; n / M beams are kept.
         max_steps: longest solution in steps.
-        max_tokens: longest solution in tokens.
         lookahead: steps to look ahead before a candidate is valued.
-        aggregation: from the scores of a beam's steps to its value.
+        drop_duplicates: keep one of the candidates that read alike. If False each keeps its place, and what follows
+            it has a seed of its own; the PRM still scores them once.
     """
     growth = Growth(problem, policy, prm, aggregation=aggregation, max_tokens=max_tokens, lookahead=lookahead)
     n_beams = n // beam_width
@@ -58,7 +63,9 @@ async def beam_search(
     for step in range(1, max_steps + 1):
         sampled = await growth.sample(requests)
         # 2. those of all beams together: what reads alike is alike, whatever beam it comes from
-        (candidates,) = await growth.value([[beam for of_one in sampled for beam in of_one]])
+        every = [beam for of_one in sampled for beam in of_one]
+        families = await growth.value([every] if drop_duplicates else [[beam] for beam in every])
+        candidates = [beam for family in families for beam in family]
         # 3. keep the best; the sort is stable, so the earlier of equals
         rivals = [*kept_finished, *(beam for beam in candidates if beam.state != "cut")]
         kept = sorted(rivals, key=lambda beam: -beam.value)[:n_beams]
@@ -70,7 +77,9 @@ async def beam_search(
             break
         # 5. M next steps of each, and more where places are left
         widths = _shares(beam_width * (n_beams - len(kept_finished)), len(growing))
-        requests = [(beam, width, seed) for beam, width in zip(growing, widths, strict=True)]
+        # copies of a beam draw apart; without copies one seed serves all
+        seeds = [seed if drop_duplicates else own_seed(seed, beam.node) for beam in growing]
+        requests = list(zip(growing, widths, seeds, strict=True))
     # 6. all of the run belongs together: a smaller n would have kept other beams
     return growth.result(growth.best_leaves(n), subtree=n)
 

@@ -14,8 +14,26 @@ all three rules, at every n up to N, come from one run of N completions.
 from tts_study.engines.interface import PRM, Policy
 from tts_study.records import Completion, Generation, Problem, Sampled, SearchResult
 from tts_study.steps import split_steps
+from tts_study.strategies.registry import strategy
 
 
+@strategy(rule="majority", needs_prm=False)
+async def greedy(problem: Problem, policy: Policy, prm: PRM | None, *, n: int, seed: int) -> SearchResult:
+    """The policy's single most likely completion, token by token (temperature 0); `n` must be 1."""
+    sampled = await policy.complete(policy.prompt(problem), n=1, seed=seed, temperature=0.0)
+    return _unscored(problem, sampled)
+
+
+@strategy(
+    methods={"majority": ("majority", "Majority")}, needs_prm=False, smaller_n="samples", contained_in=("best_of_n",)
+)
+async def sample(problem: Problem, policy: Policy, prm: PRM | None, *, n: int, seed: int) -> SearchResult:
+    """Draw `n` completions for a vote; no PRM is asked."""
+    sampled = await policy.complete(policy.prompt(problem), n=n, seed=seed)
+    return _unscored(problem, sampled)
+
+
+@strategy(methods={"best": ("best", "Best-of-N"), "weighted": ("weighted", "Weighted Best-of-N")}, smaller_n="samples")
 async def best_of_n(problem: Problem, policy: Policy, prm: PRM, *, n: int, seed: int) -> SearchResult:
     """Draw `n` completions and score every step of each."""
     # 1. sample
@@ -25,18 +43,6 @@ async def best_of_n(problem: Problem, policy: Policy, prm: PRM, *, n: int, seed:
     scored = await prm.score_solutions(problem, steps)
     completions = tuple(map(_completion, sampled.generations, steps, scored.step_scores))
     return SearchResult(problem.id, completions, sampled.cost + scored.cost)
-
-
-async def majority(problem: Problem, policy: Policy, prm: PRM | None, *, n: int, seed: int) -> SearchResult:
-    """Draw `n` completions for a vote; no PRM is asked."""
-    sampled = await policy.complete(policy.prompt(problem), n=n, seed=seed)
-    return _unscored(problem, sampled)
-
-
-async def greedy(problem: Problem, policy: Policy, prm: PRM | None, *, n: int, seed: int) -> SearchResult:
-    """The policy's single most likely completion, token by token (temperature 0); `n` must be 1."""
-    sampled = await policy.complete(policy.prompt(problem), n=1, seed=seed, temperature=0.0)
-    return _unscored(problem, sampled)
 
 
 def _unscored(problem: Problem, sampled: Sampled) -> SearchResult:

@@ -14,13 +14,13 @@ A subtree's randomness is its own and does not depend on n, so that the first su
 small one, and a run may be subsampled by whole subtrees.
 """
 
-import random
 from dataclasses import dataclass
 
 from tts_study.aggregation import Aggregation
 from tts_study.engines.interface import PRM, Policy
 from tts_study.records import Problem, SearchResult
-from tts_study.strategies.growth import Beam, Growth
+from tts_study.strategies.growth import Beam, Growth, own_seed
+from tts_study.strategies.registry import strategy
 
 
 @dataclass
@@ -38,6 +38,7 @@ class Subtree:
     siblings: list[Beam]
 
 
+@strategy(label="DVTS", smaller_n="subtrees", always_named=("beam_width", "max_steps", "lookahead"))
 async def dvts(
     problem: Problem,
     policy: Policy,
@@ -45,11 +46,11 @@ async def dvts(
     *,
     n: int,
     seed: int,
-    beam_width: int,
-    max_steps: int,
     max_tokens: int,
-    lookahead: int,
     aggregation: Aggregation,
+    beam_width: int = 4,
+    max_steps: int = 40,
+    lookahead: int = 0,
 ) -> SearchResult:
     """Search with `n // beam_width` subtrees; arguments as those of `beam_search`.
 
@@ -58,7 +59,7 @@ async def dvts(
     """
     growth = Growth(problem, policy, prm, aggregation=aggregation, max_tokens=max_tokens, lookahead=lookahead)
     # 1. the subtrees
-    subtrees = [Subtree(growth.root, subtree_seed(seed, i), []) for i in range(n // beam_width)]
+    subtrees = [Subtree(growth.root, own_seed(seed, i), []) for i in range(n // beam_width)]
     growing = subtrees
     for step in range(1, max_steps + 1):
         # 2. sample
@@ -77,8 +78,3 @@ async def dvts(
     # 5. the last siblings of each
     leaves = [beam.node for subtree in subtrees for beam in subtree.siblings if beam.node is not None]
     return growth.result(leaves, subtree=beam_width)
-
-
-def subtree_seed(seed: int, subtree: int) -> int:
-    """A subtree's own seed, of 63 bits."""
-    return random.Random(f"{seed} {subtree}").getrandbits(63)

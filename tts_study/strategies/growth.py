@@ -5,6 +5,7 @@ with. A beam is a partial solution; its candidates are the beams that are one st
 """
 
 import asyncio
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -195,3 +196,8 @@ class Growth:
     def _change(self, beam: Beam, **changes: object) -> None:
         assert beam.node is not None, "the root is no node"
         self._nodes[beam.node] = replace(self._nodes[beam.node], **changes)  # type: ignore[arg-type]
+
+
+def own_seed(seed: int, number: int | None) -> int:
+    """A seed of 63 bits for one part of a search: a subtree, or the beam that ends at a node."""
+    return random.Random(f"{seed} {number}").getrandbits(63)

@@ -1,0 +1,260 @@
+"""The one table of strategies: which searches there are, and which methods read an answer off what they found.
+
+A *search* is a coroutine over one problem; its name is what a run records. A *method* is a search together with the
+rule that picks its answer: majority, Best-of-N and weighted Best-of-N are three methods on the same completions.
+
+A search declares itself, in its own file::
+
+    @strategy(label="Beam search", smaller_n="own run")
+    async def beam_search(problem, policy, prm, *, n, seed, max_tokens, aggregation, beam_width=4): ...
+
+Keyword arguments with a default are the search's options; those without one, besides `n` and `seed`, are fields of the
+profile. Everything else reads this table: command line, experiments, plots, headers, workers.
+"""
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+from tts_study.errors import UserError
+from tts_study.records import SearchResult
+
+ENTRY_POINTS = "tts_study.strategies"  # the group in which a package offers strategies of its own
+Rule = Literal["majority", "best", "weighted"]
+# how a run of N completions answers for a smaller n: any n of independent samples, whole subtrees, or not at all
+SmallerN = Literal["samples", "subtrees", "own run"]
+Function = Callable[..., Awaitable[SearchResult]]
+
+
+@dataclass(frozen=True)
+class Search:
+    """A way to spend a budget of `n` generations.
+
+    Attributes:
+        name: what a run records.
+        function: the coroutine over one problem: (problem, policy, prm, *, n, seed, **options) -> SearchResult.
+        needs_prm: whether it asks a PRM.
+        smaller_n: how its run answers for a smaller n.
+        contained_in: searches whose runs contain this one's completions.
+        before: what a header means that does not name an option, where that is not the option's default.
+        always_named: options that every header names, since the oldest runs do.
+        source: a digest of the file that it was read from; "" for the package's own.
+    """
+
+    name: str
+    function: Function
+    needs_prm: bool = True
+    smaller_n: SmallerN = "own run"
+    contained_in: tuple[str, ...] = ()
+    before: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    always_named: tuple[str, ...] = ()
+    source: str = ""
+
+    @cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """Its options, with their defaults."""
+        return {p.name: p.default for p in self._keywords if p.default is not p.empty}
+
+    @cached_property
+    def from_profile(self) -> tuple[str, ...]:
+        """The fields of the profile that it takes."""
+        return tuple(p.name for p in self._keywords if p.default is p.empty and p.name not in ("n", "seed"))
+
+    @property
+    def _keywords(self) -> list[inspect.Parameter]:
+        return [p for p in inspect.signature(self.function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+    def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All options: as given, else by default; what is given as text becomes what the default is.
+
+        Raises:
+            UserError: there is no such option, or its value is invalid.
+        """
+        for name in given:
+            if name not in self.defaults:
+                known = ", ".join(self.defaults) or "none"
+                raise UserError(f"{self.name} has no option {name!r}: its options are {known}")
+        changed = {name: typed(name, given[name], self.defaults[name]) for name in given if given[name] is not None}
+        return {**self.defaults, **changed}
+
+    def check_budget(self, n: int, options: Mapping[str, Any]) -> None:
+        """Make sure that the search can spend `n` generations.
+
+        Raises:
+            UserError: it cannot.
+        """
+        if n < 1:
+            raise UserError(f"n must be at least 1, and {n} is not: it is the number of generations for each problem")
+        if self.name == "greedy" and n != 1:
+            raise UserError(f"greedy decoding gives one completion: n must be 1, and {n} is not")
+        width = options.get("beam_width", 1)
+        if n % width:
+            raise UserError(f"{self.name} keeps n / beam_width beams: n must be a multiple of {width}, and {n} is not")
+
+    def contains(self, N: int, n: int, options: Mapping[str, Any]) -> bool:
+        """Whether a run of `N` completions answers for `n`."""
+        if n == N or self.smaller_n == "own run":
+            return n == N
+        return n < N and (self.smaller_n == "samples" or n % options.get("beam_width", 1) == 0)
+
+
+@dataclass(frozen=True)
+class Method:
+    """How an answer comes about: a search, and the rule that picks its answer.
+
+    Attributes:
+        name: its name in tables.
+        search: what it searches with.
+        rule: how the answer is picked from the completions.
+        label: its name in figures.
+    """
+
+    name: str
+    search: Search
+    rule: Rule
+    label: str
+
+
+SEARCHES: dict[str, Search] = {}
+METHODS: dict[str, Method] = {}
+# the command line's longer names of methods
+ALIASES = {"best_of_n": "best", "weighted_best_of_n": "weighted"}
+
+
+def strategy(
+    *,
+    label: str | None = None,
+    rule: Rule = "best",
+    methods: Mapping[str, tuple[Rule, str]] | None = None,
+    needs_prm: bool = True,
+    smaller_n: SmallerN = "own run",
+    contained_in: tuple[str, ...] = (),
+    before: Mapping[str, Any] | None = None,
+    always_named: tuple[str, ...] = (),
+) -> Callable[[Function], Function]:
+    """Declare a search, and the methods that read its completions.
+
+    Args:
+        label: what figures call its one method, which has the function's name.
+        rule: how that method picks its answer.
+        methods: several methods in its place: name → rule and label.
+        needs_prm: whether the search asks a PRM.
+        smaller_n: how its run answers for a smaller n.
+        contained_in: searches whose runs contain this one's completions.
+        before: see `Search`.
+        always_named: see `Search`.
+    """
+
+    def declare(function: Function) -> Function:
+        name = function.__name__
+        shown = methods or {name: (rule, label or name.replace("_", " ").capitalize())}
+        search = Search(
+            name, function, needs_prm, smaller_n, contained_in, dict(before or {}), always_named, _source(function)
+        )
+        declared = [Method(each, search, picked, told) for each, (picked, told) in shown.items()]
+        for taken in (SEARCHES.get(name), *(METHODS[each.name].search for each in declared if each.name in METHODS)):
+            if taken is not None and taken.source != search.source and not taken.source:
+                raise UserError(f"there is a strategy {taken.name!r} already: give {name!r} another name")
+        SEARCHES[name] = search
+        METHODS.update({each.name: each for each in declared})
+        return function
+
+    return declare
+
+
+def find(name: str | Method) -> Method:
+    """A method by its name, by "my_file.py:name", or by the name of an entry point.
+
+    Raises:
+        UserError: there is no such method, or its file cannot be read.
+    """
+    if isinstance(name, Method):
+        return name
+    if name in METHODS or name in ALIASES:
+        return METHODS[ALIASES.get(name, name)]
+    if ".py:" in name:
+        path, _, function = name.rpartition(":")
+        return _in_file(Path(path), function)
+    for offered in entry_points(group=ENTRY_POINTS, name=name):
+        return _declared(offered.load(), name)
+    short = {method: alias for alias, method in ALIASES.items()}
+    known = ", ".join(short.get(each, each) for each in METHODS)
+    raise UserError(f"unknown strategy {name!r}: choose one of {known}, or give my_file.py:name")
+
+
+def by_value() -> list[Any]:
+    """The modules of strategies that were read from a file: workers elsewhere cannot import them."""
+    return [module for name, module in sys.modules.items() if name.startswith(_MODULE)]
+
+
+_MODULE = "tts_study_strategy_"
+
+
+def _in_file(path: Path, function: str) -> Method:
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: a strategy of your own is given as my_file.py:name")
+    name = _MODULE + hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:16]
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except UserError:
+            del sys.modules[name]
+            raise
+        except Exception as error:
+            del sys.modules[name]
+            raise UserError(f"cannot read the strategies in {path}: {type(error).__name__}: {error}") from error
+    return _declared(getattr(sys.modules[name], function, None), f"{path}:{function}")
+
+
+def _declared(function: Any, name: str) -> Method:
+    """The method of a function, declared now if its file did not do it."""
+    if not inspect.iscoroutinefunction(function):
+        raise UserError(f"{name} is not an `async def` of a strategy: docs/extend.md shows one")
+    search = SEARCHES.get(function.__name__)
+    if search is None or search.function is not function:
+        strategy()(function)
+    return METHODS[function.__name__]
+
+
+def _source(function: Function) -> str:
+    if function.__module__.startswith("tts_study."):
+        return ""
+    path = inspect.getsourcefile(function)
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else "unknown"
+
+
+def typed(name: str, value: Any, default: Any) -> Any:
+    """An option's value as its default is: what comes from a command line is text.
+
+    Raises:
+        UserError: it is of another kind, or too small.
+    """
+    kind = type(default)
+    if kind is bool:
+        if str(value).lower() not in ("true", "false"):
+            raise UserError(f"{name} must be True or False, and {value!r} is not")
+        return str(value).lower() == "true"
+    if kind not in (int, float):
+        return value
+    what = "a whole number" if kind is int else "a number"
+    try:
+        number = kind(value)
+        if isinstance(value, bool) or (kind is int and float(value) != number):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{name} must be {what}, and {value!r} is not") from None
+    least = 0 if default == 0 or kind is float else 1
+    if not least <= number < float("inf"):
+        raise UserError(f"{name} must be at least {least}, and {value!r} is not")
+    return number
