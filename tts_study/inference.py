@@ -6,7 +6,7 @@ too small (Miller 2024, arXiv 2411.00640, section 2.2). Wherever a function take
 and whole families change sign. Fewer than `FEWEST_FAMILIES` of them are too few to draw from: problems are then drawn
 one by one, and the result is about other problems of these same families.
 
-This is the one bootstrap of the study. scipy.stats.bootstrap knows neither families nor draws that several curves share.
+This is the bootstrap of the study: scipy.stats.bootstrap knows neither families nor draws that several curves share.
 """
 
 from dataclasses import dataclass
