@@ -1,6 +1,6 @@
 # make study     run the notebooks anew, searching with real models; leaves everything in out/study
 # make test      the tests, and the notebooks against their committed outputs
-# make lint      ruff and mypy
+# make lint      ruff, mypy, and who may import whom
 # make lab       open JupyterLab
 # make figures   regenerate figures and tables from the recorded runs, no engine started
 # make record    search anew on all problems, and keep the runs that the notebooks replay
@@ -32,6 +32,7 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 lab: setup
 	$(BIN)/jupyter lab notebooks

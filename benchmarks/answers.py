@@ -16,8 +16,8 @@ from math_verify import parse, verify
 from benchmarks.answer_rewrites import damages, mutate, rewritings
 from tts_study import answers, paths
 from tts_study.errors import UserError
-from tts_study.rows import read_jsonl
-from tts_study.selection import NO_ANSWER
+from tts_study.problems.files import read_jsonl
+from tts_study.strategies.selection import NO_ANSWER
 
 
 def run_bench(path: Path | None, *, fuzzed: int, seed: int) -> None:

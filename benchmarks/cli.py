@@ -57,7 +57,7 @@ def _add_search_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _asked(arguments: argparse.Namespace) -> "tuple[Profile, tuple[Problem, ...]]":
-    from tts_study.problems import load_problems
+    from tts_study.problems.load import load_problems
 
     profile = profile_of(arguments)
     return profile, load_problems(profile, arguments.problems)
@@ -65,7 +65,7 @@ def _asked(arguments: argparse.Namespace) -> "tuple[Profile, tuple[Problem, ...]
 
 def _engines(arguments: argparse.Namespace) -> None:
     from benchmarks.engines import run_bench
-    from tts_study.engines.shared import policy_settings, prm_settings
+    from tts_study.runs.engines import policy_settings, prm_settings
 
     profile, problems = _asked(arguments)
     both = policy_settings(profile), prm_settings(profile)
@@ -114,6 +114,6 @@ def _answers(arguments: argparse.Namespace) -> None:
 def _gpu_cost(arguments: argparse.Namespace) -> None:
     from benchmarks.gpu_cost.assumptions import with_overrides
     from benchmarks.gpu_cost.report import report
-    from tts_study import store
+    from tts_study.runs import store
 
     print(report(with_overrides(arguments.set), {path: store.load(path) for path in arguments.run}))

@@ -20,8 +20,8 @@ from tts_study.engines.engine import EngineSettings
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.engines.vllm import local_engine
+from tts_study.prompts.steps import split_steps
 from tts_study.records import Problem, Sampled
-from tts_study.steps import split_steps
 
 if TYPE_CHECKING:
     from vllm import LLM, TokensPrompt

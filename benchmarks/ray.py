@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tts_study.cluster import connected, run_on_ray
-from tts_study.collect import Solver, collect
 from tts_study.profiles import Profile
 from tts_study.records import Completion, Cost, Problem, SearchResult
-from tts_study.spec import RunSpec
-from tts_study.workers import Workers
+from tts_study.runs.collect import Solver, collect
+from tts_study.runs.ray import connected, run_on_ray
+from tts_study.runs.spec import RunSpec
+from tts_study.runs.workers import Workers
 
 STEPS, STEP = 10, 40  # of a solution: how many, of so many tokens, as docs/scale.md assumes
 IN_HAND = 8  # problems at a time

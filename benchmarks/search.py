@@ -27,12 +27,12 @@ from benchmarks.engines import WARM_UP, plain_llm, shut_down, tokens_prompts
 from benchmarks.request_clock import ClockedPolicy, ClockedPRM
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
-from tts_study.engines.shared import policy_settings, prm_settings
 from tts_study.errors import UserError
 from tts_study.profiles import Profile
 from tts_study.records import Cost, Problem, SearchResult
-from tts_study.runs import Search, at_once
-from tts_study.spec import arguments_of
+from tts_study.runs.engines import policy_settings, prm_settings
+from tts_study.runs.run import Search, at_once
+from tts_study.runs.spec import arguments_of
 from tts_study.strategies import Search as Strategy
 
 

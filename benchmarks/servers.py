@@ -16,10 +16,10 @@ from tts_study.engines import serving
 from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.prm import VllmPRM
 from tts_study.engines.remote import RemotePolicy, RemotePRM
-from tts_study.engines.shared import policy_settings, prm_settings
 from tts_study.profiles import Profile
+from tts_study.prompts.steps import split_steps
 from tts_study.records import Problem, Sampled, Scored
-from tts_study.steps import split_steps
+from tts_study.runs.engines import policy_settings, prm_settings
 
 Solutions = Sequence[Sequence[tuple[str, ...]]]
 
@@ -100,7 +100,7 @@ async def _bench_sampling(
 ) -> tuple[tuple[float, float], list[list[Sampled]]]:
     """Median seconds and samples, remote and local."""
     settings = policy_settings(profile)
-    service = serving.policy_service(profile, "127.0.0.1", serving.free_port(), logs)
+    service = serving.policy_service(settings, "127.0.0.1", serving.free_port(), logs)
     async with _served(service), RemotePolicy(settings, [service.url]) as there, VllmPolicy(settings) as here:
         await asyncio.gather(there.start(), here.start())
 
@@ -116,7 +116,7 @@ async def _bench_scoring(
 ) -> tuple[tuple[float, float], list[list[Scored]]]:
     """Median seconds and scores, remote and local."""
     settings = prm_settings(profile)
-    service = serving.prm_service(profile, "127.0.0.1", serving.free_port(), logs)
+    service = serving.prm_service(settings, "127.0.0.1", serving.free_port(), logs)
     async with _served(service), RemotePRM(settings, [service.url]) as there, VllmPRM(settings) as here:
         await asyncio.gather(there.start(), here.start())
 

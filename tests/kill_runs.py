@@ -19,8 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from tts_study import store
 from tts_study.errors import UserError
+from tts_study.runs import store
 
 ENGINE, WORKER = "VLLM::EngineCore", "ray::Worker"
 ASKED = ("--strategy", "best_of_n", "--n", "16", "--problems", "400")

@@ -35,9 +35,9 @@ from transformers import (
 )
 
 from tts_study.engines.prm import PRMSettings, VllmPRM
-from tts_study.prompts import LLAMA3_TEMPLATE
+from tts_study.prompts.policy import LLAMA3_TEMPLATE
+from tts_study.prompts.steps import split_steps
 from tts_study.records import Problem
-from tts_study.steps import split_steps
 
 CONTEXT, BLOCK = 512, 32
 PROBLEM = Problem(id="a", text="Start with 42, subtract 17, multiply by 3. What is the result?", answer="75")

@@ -16,8 +16,8 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tts_study.prompts.steps import STEP_SEPARATOR, split_steps
 from tts_study.records import Cost, Generation, Problem, Sampled, Scored, Stop
-from tts_study.steps import STEP_SEPARATOR, split_steps
 
 END, ASSISTANT = 0, 1  # token ids: the solution ends, the prompt ends
 

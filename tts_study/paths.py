@@ -22,6 +22,11 @@ def figures() -> Path:
     return out() / "figures" if OUT in os.environ else root() / "figures"
 
 
+def cache() -> Path:
+    """The user's cache folder, of what need not be computed twice."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tts-study"
+
+
 def data() -> Path:
     """The folder of the micro problems, the micro checkpoints and the recorded runs."""
     return root() / "data"

@@ -6,7 +6,6 @@ blog "Scaling test-time compute with open models", taken from its repository sea
 Every field can be overridden: `load_profile("micro", temperature=0.7, policy="3b")`.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,11 +13,12 @@ from types import MappingProxyType, NoneType
 from typing import Any, get_args
 
 from tts_study import paths
-from tts_study.aggregation import AGGREGATIONS
+from tts_study.engines.checkpoints import HUB_NAME
 from tts_study.errors import UserError
-from tts_study.known import DATASETS
-from tts_study.prm_formats import AUTO, FORMATS
-from tts_study.prompts import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT, QWEN_MATH_SYSTEM_PROMPT
+from tts_study.problems.known_datasets import DATASETS
+from tts_study.prompts.policy import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT, QWEN_MATH_SYSTEM_PROMPT
+from tts_study.prompts.prm import AUTO, FORMATS
+from tts_study.strategies.aggregation import AGGREGATIONS
 
 # fields that say how a machine is used, not what is computed: runs that differ in nothing else are the same run
 MACHINE = {
@@ -28,7 +28,6 @@ MACHINE = {
 DTYPES = ("bfloat16", "float16", "float32")
 FROM_ZERO = {"temperature": "greedy", "prm_burst": "at once"}
 LARGEST = {"kv_cache_gib": 1024}  # of the settings that are not a share
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)

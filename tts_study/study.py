@@ -15,21 +15,23 @@ from typing import Any
 
 import pandas as pd
 
-from tts_study import answers, estimators, paths, selection, store, tables
-from tts_study.aggregation import Aggregation, aggregate
-from tts_study.background import wait
-from tts_study.engines.shared import ENGINES
+from tts_study import answers, paths
+from tts_study.analysis import estimators, tables
+from tts_study.analysis.estimators import Interval
+from tts_study.analysis.grid import Grid, Part, build
+from tts_study.analysis.tables import Graded
 from tts_study.errors import UserError
-from tts_study.estimators import Interval
-from tts_study.grid import Grid, Part, build
-from tts_study.problems import load_problems
+from tts_study.problems.load import load_problems
 from tts_study.profiles import Profile, load_profile
 from tts_study.records import Problem, SearchResult
-from tts_study.runs import replay, run_spec, searcher
-from tts_study.spec import RunSpec
-from tts_study.store import Run
-from tts_study.strategies import METHODS, SEARCHES, Method, Search, find
-from tts_study.tables import Graded
+from tts_study.runs import store
+from tts_study.runs.background import wait
+from tts_study.runs.engines import ENGINES
+from tts_study.runs.run import replay, run_spec, searcher
+from tts_study.runs.spec import RunSpec
+from tts_study.runs.store import Run
+from tts_study.strategies import METHODS, SEARCHES, Method, Search, find, selection
+from tts_study.strategies.aggregation import Aggregation, aggregate
 
 
 @dataclass(frozen=True, eq=False)

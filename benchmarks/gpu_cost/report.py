@@ -7,9 +7,9 @@ from pathlib import Path
 from benchmarks.gpu_cost.assumptions import Assumptions
 from benchmarks.gpu_cost.peers import measured_rates, search_and_learn
 from benchmarks.gpu_cost.simulator import Pair, Work, hours, recorded_work, study_work, wall_hours, work
+from tts_study.engines.shapes import shape_of
 from tts_study.profiles import PROFILES
-from tts_study.shapes import shape_of
-from tts_study.store import Run
+from tts_study.runs.store import Run
 
 LADDER = ("1b", "3b", "8b", "70b")
 FLEETS = (1, 8, 64)  # GPUs

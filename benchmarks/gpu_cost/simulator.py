@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.gpu_cost.assumptions import Assumptions
-from tts_study.cost import kv_bytes
-from tts_study.published import depends
+from tts_study.analysis.cost import kv_bytes
+from tts_study.engines.shapes import Shape
 from tts_study.records import Cost
-from tts_study.shapes import Shape
-from tts_study.store import Run
+from tts_study.runs.published import depends
+from tts_study.runs.store import Run
 from tts_study.strategies import SEARCHES
 
 GPU_COUNTS = (1, 2, 4, 8)  # that a pair of engines may span

@@ -39,7 +39,7 @@ from tts_study.answers.memo import LOST, Memo
 from tts_study.answers.text import is_balanced, is_phrase, read_plain, split_outside, unwrap
 from tts_study.answers.tidy import tidy
 from tts_study.answers.worker import Worker, WorkerLostError
-from tts_study.selection import NO_ANSWER
+from tts_study.strategies.selection import NO_ANSWER
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tts_study import answers
 from tts_study.errors import UserError
-from tts_study.rows import read_jsonl
+from tts_study.problems.files import read_jsonl
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from tts_study.aggregation import AGGREGATIONS
 from tts_study.errors import UserError
+from tts_study.strategies.aggregation import AGGREGATIONS
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -19,8 +19,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from tts_study import store
-    from tts_study.export import config_name, published_rows, push, write
+    from tts_study.runs import store
+    from tts_study.runs.export import config_name, published_rows, push, write
 
     if not arguments.out and not arguments.push_to_hub:
         raise UserError("say where to export to: --out FILE.parquet (or .jsonl), or --push-to-hub OWNER/NAME")

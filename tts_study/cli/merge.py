@@ -13,7 +13,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _merge(arguments: argparse.Namespace) -> None:
-    from tts_study.shards import merge
+    from tts_study.runs.shards import merge
 
     named = arguments.out.name.endswith((".jsonl", ".jsonl.gz"))
     out = arguments.out if named else arguments.out / "run.jsonl"

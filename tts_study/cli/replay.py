@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tts_study.aggregation import AGGREGATIONS
 from tts_study.cli.numbers import natural, positive
 from tts_study.errors import UserError
+from tts_study.strategies.aggregation import AGGREGATIONS
 
 if TYPE_CHECKING:
-    from tts_study.store import Run
+    from tts_study.runs.store import Run
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -37,7 +37,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _replay(arguments: argparse.Namespace) -> None:
-    from tts_study import answers, plots, replayed, tables
+    from tts_study import answers, plots
+    from tts_study.analysis import replayed, tables
 
     runs = _load(arguments.dataset, arguments.config, arguments.split, arguments.limit)
     out = arguments.out
@@ -66,7 +67,7 @@ def _replay(arguments: argparse.Namespace) -> None:
 
 
 def _load(datasets: Sequence[str], configs: Sequence[str], split: str, limit: int | None) -> "dict[str, Run]":
-    from tts_study.published import is_scored, load_published, unmatched
+    from tts_study.runs.published import is_scored, load_published, unmatched
 
     if len(configs) > 1 and len(configs) != len(datasets):
         raise UserError(

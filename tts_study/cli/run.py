@@ -12,7 +12,7 @@ from tts_study.cli.numbers import natural
 from tts_study.cli.profile import add_options, add_profile, options_of, profile_of
 
 if TYPE_CHECKING:
-    from tts_study.store import Run
+    from tts_study.runs.store import Run
 
 T = TypeVar("T")
 
@@ -35,11 +35,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from tts_study.engines.shared import ENGINES
-    from tts_study.problems import load_problems
-    from tts_study.runs import run_spec
-    from tts_study.shards import WHOLE, parse_shard
-    from tts_study.spec import RunSpec
+    from tts_study.problems.load import load_problems
+    from tts_study.runs.engines import ENGINES
+    from tts_study.runs.run import run_spec
+    from tts_study.runs.shards import WHOLE, parse_shard
+    from tts_study.runs.spec import RunSpec
     from tts_study.strategies import find
 
     profile = profile_of(arguments)
@@ -54,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> None:
         try:
             if arguments.ray is None:
                 return await run_spec(spec, path=path, shard=shard)
-            from tts_study.cluster import run_on_ray
+            from tts_study.runs.ray import run_on_ray
 
             cluster = {"address": arguments.ray or None, "workers": arguments.workers}
             return await run_on_ray(spec, path=path, shard=shard, **cluster)
@@ -104,7 +104,7 @@ def awaited(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def summary(run: "Run", strategy: str, n: int, aggregation: Any) -> str:
     """A run's accuracy with its 95 % interval, and its tokens, in two lines."""
-    from tts_study import estimators, tables
+    from tts_study.analysis import estimators, tables
     from tts_study.records import Cost
     from tts_study.strategies import find
 

@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 from tts_study.cli.numbers import positive
 from tts_study.cli.profile import add_profile, profile_of
@@ -21,14 +23,18 @@ def _serve(arguments: argparse.Namespace) -> None:
     from tts_study import paths
     from tts_study.engines import serving
     from tts_study.errors import UserError
+    from tts_study.runs.engines import policy_settings, prm_settings
 
     profile = profile_of(arguments)
-    make = {"policy": serving.policy_service, "prm": serving.prm_service}
+    make: dict[str, Callable[..., serving.Service]] = {
+        "policy": partial(serving.policy_service, policy_settings(profile)),
+        "prm": partial(serving.prm_service, prm_settings(profile)),
+    }
     parts = [arguments.only] if arguments.only else list(make)
     if len(arguments.ports) < len(parts):
         raise UserError(f"--ports wants {len(parts)} ports, one for each server")
     logs = paths.out() / "serve"
     services = [
-        make[part](profile, arguments.host, port, logs) for part, port in zip(parts, arguments.ports, strict=False)
+        make[part](arguments.host, port, logs) for part, port in zip(parts, arguments.ports, strict=False)
     ]
     asyncio.run(serving.serve(services))

@@ -18,9 +18,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _study(arguments: argparse.Namespace) -> None:
-    from tts_study.engines.shared import POLICY_URL, PRM_URL
-    from tts_study.notebooks import parse_value, run_notebooks
+    from tts_study.cli.notebooks import parse_value, run_notebooks
     from tts_study.profiles import load_profile
+    from tts_study.runs.engines import POLICY_URL, PRM_URL
 
     load_profile(arguments.profile)
     for url, variable in ((arguments.policy_url, POLICY_URL), (arguments.prm_url, PRM_URL)):

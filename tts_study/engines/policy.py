@@ -13,9 +13,9 @@ from typing import Any
 
 from tts_study.engines.engine import Engine, EngineSettings, OnEngine, Sample
 from tts_study.engines.vllm import local_engine
-from tts_study.prompts import policy_tokens
+from tts_study.prompts.policy import policy_tokens
+from tts_study.prompts.steps import STEP_SEPARATOR
 from tts_study.records import Cost, Generation, Problem, Sampled, Stop
-from tts_study.steps import STEP_SEPARATOR
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from tts_study.engines.engine import Engine, EngineSettings, OnEngine
 from tts_study.engines.vllm import local_engine
-from tts_study.prm_formats import AUTO, choose_format, load_config
+from tts_study.prompts.prm import AUTO, choose_format, load_config
 from tts_study.records import Cost, Problem, Scored
 
 if TYPE_CHECKING:
-    from tts_study.prm_formats.format import Config, Marked, PRMFormat
+    from tts_study.prompts.prm.format import Config, Marked, PRMFormat
 
 
 @dataclass(frozen=True, kw_only=True)

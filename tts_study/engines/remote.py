@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tts_study.engines.checkpoints import describe_model, relative
 from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.engines.servers import Refused, Server, Servers, Unavailable
 from tts_study.errors import UserError
 from tts_study.records import OWN_SAMPLER, VLLM_SAMPLER
-from tts_study.store import describe_model, relative
 
 TIMEOUT, PATIENCE = 600.0, 120.0  # seconds
 # how to answer, and what a server, unlike an engine in this process, would take from the model's generation_config.json

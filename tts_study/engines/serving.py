@@ -23,16 +23,14 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from tts_study.engines.checkpoints import relative
 from tts_study.engines.engine import Engine
-from tts_study.engines.policy import VllmPolicy
-from tts_study.engines.prm import VllmPRM
+from tts_study.engines.policy import PolicySettings, VllmPolicy
+from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.engines.remote import SAMPLER, weights_name
 from tts_study.engines.servers import API_KEY
-from tts_study.engines.shared import policy_settings, prm_settings
 from tts_study.engines.vllm import QUIET, SHUTDOWN_SECONDS, VllmEngine, on_cpu
 from tts_study.errors import UserError
-from tts_study.profiles import Profile
-from tts_study.store import relative
 
 Part = Literal["policy", "prm"]
 NAMES = {"policy": "policy", "prm": "PRM"}
@@ -75,15 +73,15 @@ class Service:
         return shlex.join(("vllm", "serve", self.model, *self.options))
 
 
-def policy_service(profile: Profile, host: str, port: int, logs: Path) -> Service:
-    """How to serve a profile's policy; imports vLLM."""
-    engine = VllmPolicy(policy_settings(profile)).engine
+def policy_service(settings: PolicySettings, host: str, port: int, logs: Path) -> Service:
+    """How to serve a policy; imports vLLM."""
+    engine = VllmPolicy(settings).engine
     return _service("policy", engine, {"enable_prompt_tokens_details": True}, host, port, logs)
 
 
-def prm_service(profile: Profile, host: str, port: int, logs: Path) -> Service:
-    """How to serve a profile's PRM; imports vLLM."""
-    return _service("prm", VllmPRM(prm_settings(profile)).engine, {}, host, port, logs)
+def prm_service(settings: PRMSettings, host: str, port: int, logs: Path) -> Service:
+    """How to serve a PRM; imports vLLM."""
+    return _service("prm", VllmPRM(settings).engine, {}, host, port, logs)
 
 
 def _service(part: Part, engine: Engine, more: dict[str, Any], host: str, port: int, logs: Path) -> Service:

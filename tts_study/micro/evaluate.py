@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tts_study.engines.shared import ENGINES
+from tts_study.analysis.tables import Graded, accuracy_P, grade
 from tts_study.micro.generate import generate
 from tts_study.micro.problems import check_steps, parse_problem
 from tts_study.micro.records import as_problems
 from tts_study.profiles import load_profile
-from tts_study.runs import run_spec
-from tts_study.spec import RunSpec
-from tts_study.store import Run
-from tts_study.tables import Graded, accuracy_P, grade
+from tts_study.runs.engines import ENGINES
+from tts_study.runs.run import run_spec
+from tts_study.runs.spec import RunSpec
+from tts_study.runs.store import Run
 
 N = 64  # completions a problem
 PRM_NS = (1, 4, 16, 64)

@@ -31,7 +31,7 @@ from tts_study.micro.packing import IGNORE, Batch, Document, pack
 from tts_study.micro.problems import MicroProblem, parse_problem, solutions
 from tts_study.micro.tokenizer import ASSISTANT, END, USER, build_tokenizer
 from tts_study.micro.training import fit
-from tts_study.steps import split_steps
+from tts_study.prompts.steps import split_steps
 
 HARD_SUBJECTS = {"Polynomials": 1.0, "Equations": 0.6, "Arithmetic": 0.5, "Fractions": 0.3}  # kept in the second round
 RIGHT_SHARE = 0.3  # documents that are a reference solution

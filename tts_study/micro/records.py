@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from tts_study.micro.problems import MicroProblem, solutions
+from tts_study.prompts.steps import STEP_SEPARATOR
 from tts_study.records import Problem
-from tts_study.steps import STEP_SEPARATOR
 
 
 def as_problems(problems: Sequence[MicroProblem], prefix: str) -> list[Problem]:

@@ -21,7 +21,7 @@ from tts_study.micro.models import CONTEXT, ModelSpec, build_model
 from tts_study.micro.packing import IGNORE, Batch, Document, pack
 from tts_study.micro.problems import MicroProblem, solutions
 from tts_study.micro.tokenizer import build_tokenizer
-from tts_study.steps import STEP_SEPARATOR
+from tts_study.prompts.steps import STEP_SEPARATOR
 
 CHECKPOINT_EVERY = 100  # steps
 LOG_EVERY = 50

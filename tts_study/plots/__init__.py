@@ -1,10 +1,10 @@
 """The study's figures: they draw tables, and compute only where things lie on the page."""
 
 from tts_study.plots.curves import accuracy_against_n, accuracy_bars_by_level
-from tts_study.plots.look import WIDTH, looks, save
 from tts_study.plots.optimal import chosen_map
 from tts_study.plots.rivals import accuracy_against_price, small_against_large
 from tts_study.plots.steps import step_heatmap
+from tts_study.plots.style import WIDTH, looks, save
 from tts_study.plots.tree import search_tree
 
 __all__ = [

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
-from tts_study.plots.look import WIDTH, finish, looks, style
+from tts_study.plots.style import WIDTH, finish, looks, style
 
 
 def accuracy_against_n(curve: pd.DataFrame, baselines: Mapping[str, float], title: str) -> Figure:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from tts_study.plots.look import WIDTH, finish, looks, style
+from tts_study.plots.style import WIDTH, finish, looks, style
 
 
 def chosen_map(table: pd.DataFrame, title: str = "The best strategy by difficulty and budget") -> Figure:

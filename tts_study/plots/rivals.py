@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, NullLocator
 
 from tts_study.plots.curves import draw_baselines, label_accuracy, label_n
-from tts_study.plots.look import PLACES, WIDTH, finish, label_of, looks, style
+from tts_study.plots.style import PLACES, WIDTH, finish, label_of, looks, style
 
 # what the tables call a price, and how the axis says it
 PRICE_LABELS = {

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from tts_study.plots.look import MONOSPACE, SCORE_COLORS, WIDTH, finish, style
+from tts_study.plots.style import MONOSPACE, SCORE_COLORS, WIDTH, finish, style
 from tts_study.plots.text import printable, wrapped
 from tts_study.records import Completion
 

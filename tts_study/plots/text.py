@@ -5,7 +5,7 @@ from functools import cache
 
 from matplotlib.font_manager import findfont, get_font
 
-from tts_study.plots.look import MONOSPACE
+from tts_study.plots.style import MONOSPACE
 
 
 def wrapped(step: str, letters: int, most: int = 5) -> str:

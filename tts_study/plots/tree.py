@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tts_study import tree
-from tts_study.plots.look import MONOSPACE, SCORE_COLORS, WIDTH, finish, style
+from tts_study.plots.style import MONOSPACE, SCORE_COLORS, WIDTH, finish, style
 from tts_study.plots.text import printable, wrapped
 from tts_study.records import Fate, Node
 

@@ -1,6 +1,6 @@
 """The search strategies, one file each; `registry` is the table of them."""
 
-from tts_study.strategies import best_of_n, beam_search, dvts, particle_filter  # noqa: I001 (the table's order)
+from tts_study.strategies import best_of_n, beam_search, dvts, particle_filter# noqa: I001 (the table's order)
 from tts_study.strategies.registry import METHODS, SEARCHES, Method, Search, by_value, find, strategy
 
 __all__ = [

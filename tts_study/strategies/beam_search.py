@@ -18,11 +18,11 @@ test-time compute with open models", section "Beam search with process reward mo
   since no round leaves fewer leaves than the one before. They are marked, and have no vote unless they hold an answer.
 """
 
-from tts_study.aggregation import Aggregation
 from tts_study.engines.interface import PRM, Policy
 from tts_study.records import Problem, SearchResult
-from tts_study.strategies.growth import Beam, Growth, own_seed
+from tts_study.strategies.aggregation import Aggregation
 from tts_study.strategies.registry import strategy
+from tts_study.strategies.tree_search import Beam, Growth, own_seed
 
 
 @strategy(before={"drop_duplicates": True}, always_named=("beam_width", "max_steps", "lookahead"))

@@ -7,13 +7,13 @@
        majority:            the answer given most often (needs no step 2)
 
 Source: blog "Scaling test-time compute with open models", sections "Best-of-N" and "Majority voting"; weighted
-Best-of-N after Li et al. 2023 (arXiv 2206.02336), equation 2. Step 3 is `tts_study.selection`, on the stored run:
-all three rules, at every n up to N, come from one run of N completions.
+Best-of-N after Li et al. 2023 (arXiv 2206.02336), equation 2. Step 3 is `tts_study.strategies.selection`, on the stored
+run: all three rules, at every n up to N, come from one run of N completions.
 """
 
 from tts_study.engines.interface import PRM, Policy
+from tts_study.prompts.steps import split_steps
 from tts_study.records import Completion, Generation, Problem, Sampled, SearchResult
-from tts_study.steps import split_steps
 from tts_study.strategies.registry import strategy
 
 

@@ -16,11 +16,11 @@ small one, and a run may be subsampled by whole subtrees.
 
 from dataclasses import dataclass
 
-from tts_study.aggregation import Aggregation
 from tts_study.engines.interface import PRM, Policy
 from tts_study.records import Problem, SearchResult
-from tts_study.strategies.growth import Beam, Growth, own_seed
+from tts_study.strategies.aggregation import Aggregation
 from tts_study.strategies.registry import strategy
+from tts_study.strategies.tree_search import Beam, Growth, own_seed
 
 
 @dataclass

@@ -18,11 +18,11 @@ does not end the search. Particles that read alike keep their places.
 import random
 from collections import Counter
 
-from tts_study.aggregation import Aggregation
 from tts_study.engines.interface import PRM, Policy
 from tts_study.records import Problem, SearchResult
-from tts_study.strategies.growth import Beam, Growth, own_seed
+from tts_study.strategies.aggregation import Aggregation
 from tts_study.strategies.registry import strategy
+from tts_study.strategies.tree_search import Beam, Growth, own_seed
 
 SURE = 1e-7  # a value is taken to lie at least this far from 0 and 1
 

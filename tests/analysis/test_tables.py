@@ -1,0 +1,196 @@
+"""From small hand-made runs to tables whose every number can be worked out by hand."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tts_study import paths
+from tts_study.analysis import tables
+from tts_study.analysis.tables import (
+    Graded,
+    accuracy_by_level,
+    accuracy_curve,
+    baseline,
+    compare,
+    compare_with_baseline,
+    grade,
+)
+from tts_study.errors import UserError
+from tts_study.records import Completion, Cost, Problem, SearchResult
+
+
+def completion(answer: str | None, score: float | None = None, *, finished: bool = True) -> Completion:
+    last = "I give up" if answer is None else rf"\boxed{{{answer}}}"
+    return Completion(("1+1=2", last), 10, finished, () if score is None else (0.9, score))
+
+
+def result(problem_id: str, *completions: Completion) -> SearchResult:
+    return SearchResult(problem_id, completions, Cost())
+
+
+def graded(*rows: Sequence[tuple[str | None, float]], gold: str = "1/2", levels: Sequence[int] | None = None) -> Graded:
+    problems = [Problem(f"p{i}", "?", gold, None if levels is None else levels[i]) for i in range(len(rows))]
+    return grade(problems, [result(f"p{i}", *(completion(*pair) for pair in row)) for i, row in enumerate(rows)])
+
+
+def test_equivalent_answers_are_one_group_and_right_if_the_gold_one_is_among_them():
+    run = graded([("3", 0.1), ("2/4", 0.2), (None, 0.9), ("0.5", 0.4)])
+    assert run.groups_P_N.tolist() == [[0, 1, -1, 1]]
+    assert run.correct_P_N.tolist() == [[False, True, False, True]]
+
+
+def test_the_numbers_of_the_groups_do_not_tell_which_is_right():
+    wrong_first, right_first = graded([("3", 0.1), ("1/2", 0.2)]), graded([("1/2", 0.1), ("3", 0.2)])
+    assert wrong_first.groups_P_N.tolist() == right_first.groups_P_N.tolist() == [[0, 1]]
+
+
+def test_no_answer_is_not_right_where_the_gold_one_cannot_be_read():
+    assert not graded([(None, 0.5), ("3", 0.5)], gold="").correct_P_N.any()
+
+
+def test_a_cut_completion_counts_only_with_a_closed_box():
+    cut = Completion(("1+1=2", r"\boxed{1/"), 10, False)
+    run = grade([Problem("p", "?", "1/2")], [result("p", cut, completion("1/2", finished=False))])
+    assert run.groups_P_N.tolist() == [[-1, 0]]
+    assert run.correct_P_N.tolist() == [[False, True]]
+
+
+def test_a_graded_run_keeps_what_the_data_set_and_the_policy_said():
+    problem = Problem("a", "?", "2", level=3, subject="Algebra")
+    run = grade([problem, Problem("b", "?", "2")], [result("a", completion("2")), result("b", completion("2"))])
+    assert run.ids == ("a", "b") and run.subject_P == ("Algebra", None)
+    assert run.level_P[0] == 3 and np.isnan(run.level_P[1])
+    assert run.tokens_P_N.tolist() == [[10], [10]]
+
+
+def test_scores_follow_the_aggregation_and_are_minus_infinity_without_an_answer():
+    run = graded([("1/2", 0.5), (None, 0.8)])
+    assert run.scores_P_N("last").tolist() == [[0.5, -np.inf]]
+    assert run.scores_P_N("prod").tolist() == [[0.45, -np.inf]]
+    assert run.verdict(0, 0) == "✓ last score 0.50"
+    assert run.verdict(0, 1, "min") == "✗ min score 0.80"
+
+
+def test_a_run_without_step_scores_votes_but_is_not_ranked():
+    run = grade([Problem("p", "?", "1/2")], [result("p", completion("1/2"))])
+    assert accuracy_curve(run, ("majority", "pass"))["accuracy"].tolist() == [1.0, 1.0]
+    with pytest.raises(UserError, match="step scores"):
+        accuracy_curve(run, ("best",))
+
+
+def test_results_of_other_problems_are_refused():
+    with pytest.raises(UserError, match="not those of the problems"):
+        grade([Problem("p", "?", "1")], [result("q", completion("1"))])
+
+
+def test_unequal_numbers_of_completions_are_refused():
+    problems = [Problem("p", "?", "1"), Problem("q", "?", "1")]
+    with pytest.raises(UserError, match=r"\[1, 2\] completions in subtrees of \[1\]"):
+        grade(problems, [result("p", completion("1")), result("q", completion("1"), completion("1"))])
+
+
+def test_an_empty_run_is_refused():
+    with pytest.raises(UserError, match="no problems"):
+        grade([], [])
+
+
+# best picks the right answer in the first row only, the majority is right in the second only
+ROWS = ([("3", 0.2), ("3", 0.1), ("1/2", 0.9), ("4", 0.3)], [("3", 0.8), ("1/2", 0.3), ("1/2", 0.2), ("1/2", 0.1)])
+
+
+def test_a_curve_has_a_row_for_each_method_and_n_and_ends_at_what_the_whole_run_picks():
+    curve = accuracy_curve(graded(*ROWS))
+    assert list(curve.columns) == ["method", "n", "accuracy", "low", "high"]
+    assert curve["n"].tolist() == [1, 2, 4] * 4
+    ends = curve[curve["n"] == 4].set_index("method")["accuracy"]
+    assert ends.to_dict() == {"majority": 0.5, "best": 0.5, "weighted": 0.5, "pass": 1.0}
+    assert (curve["low"] <= curve["accuracy"]).all() and (curve["accuracy"] <= curve["high"]).all()
+
+
+def test_all_methods_are_the_mean_at_one():
+    curve = accuracy_curve(graded(*ROWS), ns=[1])
+    np.testing.assert_allclose(curve["accuracy"], 0.5)
+
+
+def test_the_aggregation_reaches_the_ranking():
+    # the last steps rank the wrong one first, the weakest steps the right one
+    wrong = Completion(("1+1=3", r"\boxed{3}"), 10, True, (0.1, 0.9))
+    right = Completion(("1+1=2", r"\boxed{1/2}"), 10, True, (0.8, 0.7))
+    run = grade([Problem("p", "?", "1/2")], [result("p", wrong, right)])
+    accuracy = {a: accuracy_curve(run, ("best",), [2], aggregation=a)["accuracy"].item() for a in ("last", "min")}
+    assert accuracy == {"last": 0.0, "min": 1.0}
+
+
+def test_levels_are_told_apart_and_their_mean_is_the_whole():
+    run = graded(*ROWS, levels=[1, 5])
+    by_level = accuracy_by_level(run, ("majority", "best"), [4])
+    assert list(by_level.columns) == ["level", "method", "n", "accuracy", "low", "high"]
+    assert by_level[["level", "method", "accuracy"]].values.tolist() == [
+        [1, "majority", 0.0],
+        [1, "best", 1.0],
+        [5, "majority", 1.0],
+        [5, "best", 0.0],
+    ]
+    whole = accuracy_curve(run, ("weighted",), [2])["accuracy"].item()
+    assert accuracy_by_level(run, ("weighted",), [2])["accuracy"].mean() == pytest.approx(whole)
+
+
+def test_a_data_set_without_levels_has_no_table_by_level():
+    with pytest.raises(UserError, match="level"):
+        accuracy_by_level(graded(*ROWS))
+
+
+def test_an_unknown_method_is_refused_and_the_known_ones_told():
+    with pytest.raises(UserError, match="'luck'.*majority, best, weighted, pass"):
+        tables.accuracy_P(graded(*ROWS), "luck", 1)
+
+
+@pytest.mark.parametrize(("N", "expected"), [(1, (1,)), (8, (1, 2, 4, 8)), (12, (1, 2, 4, 8, 12))])
+def test_powers_of_two_end_at_the_whole_run(N, expected):
+    assert tables.powers_of_two(N) == expected
+
+
+def test_methods_of_one_run_are_compared_on_the_same_problems():
+    run = graded(*[ROWS[0]] * 10)
+    test = compare(run, "best", "majority", 4)
+    assert test.difference == 1.0 and test.p_value < 0.01
+    assert compare(run, "best", "best", 2).p_value == 1.0
+
+
+def test_a_method_is_compared_with_a_greedy_run_of_the_same_problems():
+    run, greedy = graded(*[ROWS[0]] * 10), graded(*[[("3", 0.5)]] * 10)
+    test = compare_with_baseline(run, "best", 4, greedy)
+    assert test.difference == 1.0 and test.p_value < 0.01
+    with pytest.raises(UserError, match="same problems"):
+        compare_with_baseline(run, "best", 4, replace(greedy, ids=("other",) * 10))
+
+
+def test_a_baseline_is_the_share_of_problems_solved():
+    band = baseline(graded(*[[("1/2", 0.5)]] * 30, *[[("3", 0.5)]] * 10))
+    assert band.estimate == 0.75 and 0.55 < band.low < 0.75 < band.high < 0.95
+
+
+def test_a_table_is_saved_beside_its_figure(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "figures", lambda: tmp_path / "figures")
+    curve = accuracy_curve(graded([("1/2", 0.5), ("1/3", 0.6)]), ("pass",))
+    path = tables.save(curve, "01_best_of_n")
+    assert path == tmp_path / "figures" / "01_best_of_n.csv"
+    assert pd.read_csv(path)[["method", "n"]].equals(curve[["method", "n"]])
+
+
+@pytest.mark.parametrize(("subtree", "ns"), [(1, [1, 2, 4]), (2, [2, 4]), (4, [4])])
+def test_a_curve_has_points_at_whole_subtrees_only(subtree, ns):
+    run = replace(graded(*ROWS), subtree=subtree)
+    assert accuracy_curve(run, ("best",))["n"].tolist() == ns
+
+
+def test_a_beam_search_is_not_subsampled():
+    problem, row = Problem("p", "?", "1/2"), [completion(*pair) for pair in ROWS[0]]
+    run = grade([problem], [replace(result("p", *row), subtree=4)])
+    assert tables.accuracy_P(run, "best", 4).tolist() == [1.0]
+    for method in tables.METHODS:
+        with pytest.raises(UserError, match="choose a multiple of 4, or run the search with n = 2"):
+            tables.accuracy_P(run, method, 2)

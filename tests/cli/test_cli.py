@@ -1,0 +1,292 @@
+"""The command line, with scripted engines in place of vLLM's: bad input is one line and exit code 2."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from scripted_engines import ScriptedPolicy, ScriptedPRM
+
+import benchmarks.cli
+from tts_study import cli, paths
+from tts_study.errors import UserError
+from tts_study.micro import cli as micro_cli
+from tts_study.runs.engines import ENGINES
+
+ROW = {"unique_id": "a", "problem": "1+1?", "answer": "2"}
+
+
+class Policy(ScriptedPolicy):
+    """Knows one problem's answer, is wrong about another, and has no room for a third."""
+
+    def prompt(self, problem):
+        if "too long" in problem.text:
+            raise UserError("A prompt of 600 tokens does not fit the context of 512 tokens.")
+        return super().prompt(problem)
+
+
+@pytest.fixture
+def engines(monkeypatch):
+    async def of(profile, *, needs_prm):
+        return Policy({"": [r"\boxed{2}", r"\boxed{3}"]}), ScriptedPRM({r"\boxed{2}": 0.9, r"\boxed{3}": 0.1})
+
+    monkeypatch.setattr(ENGINES, "of", of)
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "problems.jsonl"
+    path.write_text("".join(json.dumps(ROW | {"unique_id": name}) + "\n" for name in "abc"))
+    return path
+
+
+def refused(capsys, *argv, **program) -> str:
+    assert cli.main([str(argument) for argument in argv], **program) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{program.get('prog', 'tts-study')}: ")
+    return line
+
+
+def run(data, out, *more, n=2, strategy="best_of_n"):
+    models = ("--policy", data.parent, "--prm", data.parent)
+    return ("run", "--dataset", data, *models, "--strategy", strategy, "--n", n, "--out", out, *more)
+
+
+def test_a_run_tells_accuracy_tokens_and_place(engines, capsys, data, tmp_path):
+    assert cli.main([str(argument) for argument in run(data, tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    assert "best_of_n, n = 2, 3 problems: accuracy 100.0% (95 % interval 100.0% to 100.0%)" in told
+    assert "12 tokens generated" in told
+    assert str(tmp_path / "out" / "run.jsonl") in told
+
+
+def test_every_setting_has_an_option(engines, data, tmp_path):
+    argv = run(
+        data, tmp_path / "out", "--temperature", "0.5", "--set", "max_step_tokens=9", "--ids", "b,c", "--problems", "1"
+    )
+    assert cli.main([str(argument) for argument in argv]) == 0
+    header, *lines = (tmp_path / "out" / "run.jsonl").read_text().splitlines()
+    settings = json.loads(header)["settings"]
+    assert (settings["temperature"], settings["max_step_tokens"]) == (0.5, 9)
+    assert [json.loads(line)["problem"]["id"] for line in lines] == ["b"]
+
+
+@pytest.mark.parametrize("strategy", ["beam_search", "dvts"])
+def test_a_search_runs_and_keeps_its_tree(engines, capsys, data, tmp_path, strategy):
+    argv = run(data, tmp_path / "out", "--beam-width", 2, n=4, strategy=strategy)
+    assert cli.main([str(argument) for argument in argv]) == 0
+    assert f"{strategy}, n = 4, 3 problems: accuracy 100.0%" in capsys.readouterr().out
+    header, line, *_ = (tmp_path / "out" / "run.jsonl").read_text().splitlines()
+    assert json.loads(header)["search"]["beam_width"] == 2
+    assert len(json.loads(line)["tree"]["text"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--profile", "macro"], "unknown profile 'macro': choose one of micro, llama"),
+        (["--strategy", "best_of_m"], "unknown strategy 'best_of_m': choose one of greedy"),
+        (["--policy", "no/such/folder"], "unknown policy 'no/such/folder': choose one of 1b"),
+        (["--prm", "no/such/folder"], "there is no model in 'no/such/folder'"),
+        (["--n", "0"], "n must be at least 1, and 0 is not"),
+        (["--n", "two"], "argument --n: invalid int value: 'two'"),
+        (["--strategy", "greedy"], "n must be 1, and 2 is not"),
+        (["--strategy", "dvts", "--beam-width", "3"], "n must be a multiple of 3, and 2 is not"),
+        (["--strategy", "beam_search", "--lookahead", "-1"], "lookahead must be at least 0, and '-1' is not"),
+        (["--problems", "0"], "the number of problems must be at least 1"),
+        (["--levels", "5"], "no problem has the level '5': the data set states none"),
+        (["--ids", "a,z"], "no problem has the id 'z': choose from a, b, c"),
+        (
+            ["--problem-column", "question"],
+            "line 1 has no 'question': its columns are 'unique_id', 'problem', 'answer'",
+        ),
+        (["--temperature", "hot"], "temperature must be a number"),
+        (["--set", "max_tokens"], "--set wants NAME=VALUE, and 'max_tokens' has no ="),
+        (["--set", "beams=4"], "a profile has no setting 'beams'"),
+        (["--dataset", "missing.jsonl"], "there is no file missing.jsonl"),
+        (["--what"], "unrecognized arguments: --what"),
+    ],
+)
+def test_bad_options_are_told_in_one_line(engines, capsys, data, tmp_path, more, told):
+    assert told in refused(capsys, *run(data, tmp_path / "out", *more))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("micro train --jobs 0", "argument --jobs: it must be a whole number of at least 1, and '0' is not"),
+        ("micro train --seed -1", "argument --seed: it must be a whole number of at least 0, and '-1' is not"),
+        ("micro evaluate --seed 1 --problems -1", "argument --problems: it must be a whole number of at least 1"),
+        ("micro evaluate --seed 1 --problems 7", "--problems must be a multiple of 20, and 7 is not"),
+        ("micro evaluate --seed x", "argument --seed: it must be a whole number of at least 0, and 'x' is not"),
+        ("benchmarks engines --problems 0", "argument --problems: it must be a whole number of at least 1"),
+        ("benchmarks engines --n 0", "argument --n: it must be a whole number of at least 1"),
+        ("benchmarks engines --seed -1", "argument --seed: it must be a whole number of at least 0"),
+        ("benchmarks answers --fuzz -5", "argument --fuzz: it must be a whole number of at least 1"),
+        ("run --strategy greedy --out out --seed -1", "argument --seed: it must be a whole number of at least 0"),
+    ],
+)
+def test_numbers_that_cannot_be_are_told_in_one_line(capsys, command, told):
+    first, *argv = command.split()
+    if first == "run":
+        assert told in refused(capsys, first, *argv)
+    else:
+        program = {"benchmarks": benchmarks.cli, "micro": micro_cli}[first]
+        assert told in refused(capsys, *argv, prog=program.PROG, add_commands=program.add_commands)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"problem": "1+1?"}', "line 2 has no 'answer'"),
+        ('{"answer": "2"}', "line 2 has no 'problem'"),
+        ("", "line 2 is empty"),
+        ('{"problem": ', "line 2 is not JSON"),
+    ],
+)
+def test_a_broken_data_file_is_told_in_one_line(engines, capsys, tmp_path, line, told):
+    data = tmp_path / "problems.jsonl"
+    data.write_text(f"{json.dumps(ROW)}\n{line}\n")
+    assert f"{data}, {told}" in refused(capsys, *run(data, tmp_path / "out"))
+
+
+def test_a_folder_that_holds_another_run_is_told_with_what_differs(engines, capsys, data, tmp_path):
+    assert cli.main([str(argument) for argument in run(data, tmp_path / "out")]) == 0
+    capsys.readouterr()
+    told = refused(capsys, *run(data, tmp_path / "out", "--seed", "1", "--top-p", "0.5"))
+    assert "holds another run: seed is 0 there and 1 here; settings.top_p is 1.0 there and 0.5 here" in told
+
+
+def test_a_prompt_without_room_is_told_and_the_rest_is_kept(engines, capsys, data, tmp_path):
+    with data.open("a") as file:
+        file.write(json.dumps(ROW | {"unique_id": "d", "problem": "too long"}) + "\n")
+    assert cli.main([str(argument) for argument in run(data, tmp_path / "out")]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("tts-study: 1 of 4 problems failed, problem d first: A prompt of 600 tokens does not fit")
+    assert len((tmp_path / "out" / "run.jsonl").read_text().splitlines()) == 1 + 3
+
+
+@pytest.mark.parametrize("engines_die_too", [False, True])
+def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys, data, tmp_path, engines_die_too):
+    class Interrupted(Policy):
+        async def complete(self, prefix, *, n, seed, temperature=None):
+            if len(self.requests) == 2:
+                await asyncio.sleep(0.5)  # the other two problems are done by then
+                os.kill(os.getpid(), signal.SIGINT)
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    if engines_die_too:
+                        raise UserError("The engine died.") from None
+                    raise
+            return await super().complete(prefix, n=n, seed=seed, temperature=temperature)
+
+    async def of(profile, *, needs_prm):
+        return Interrupted({"": [r"\boxed{2}"]}), ScriptedPRM({r"\boxed{2}": 0.9})
+
+    monkeypatch.setattr(ENGINES, "of", of)
+    assert cli.main([str(argument) for argument in run(data, tmp_path / "out")]) == 130
+    assert "the same command goes on from there" in capsys.readouterr().err
+    assert len((tmp_path / "out" / "run.jsonl").read_text().splitlines()) == 1 + 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_installed_command_exits_with_2_and_no_traceback():
+    made = subprocess.run(
+        [sys.executable, "-m", "tts_study.cli", "run", "--profile", "macro", "--strategy", "greedy", "--out", "x"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (made.returncode, made.stdout) == (2, "")
+    assert made.stderr == "tts-study: unknown profile 'macro': choose one of micro, llama, qwen2.5, qwen2.5-math\n"
+
+
+def test_grading_counts_right_wrong_and_unreadable_answers(capsys, tmp_path):
+    path = tmp_path / "answers.jsonl"
+    rows = [
+        {"answer": "1/2", "prediction": r"\frac{2}{4}"},
+        {"answer": "1/2", "completion": r"So \boxed{0.5}"},
+        {"answer": "1/2", "prediction": "1/3"},
+        {"answer": "1/2", "completion": "I do not know."},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert cli.main(["grade", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert told == "4 graded: 2 correct, 1 wrong, 1 without a readable answer (0 timed out); accuracy 50.0%\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "holds no answers"),
+        ('{"answer": "1"}\n', 'line 1: a line needs the texts "answer" and "prediction" or "completion"'),
+        ('{"prediction": "1"}\n', "line 1: a line needs"),
+        ("\n", "line 1 is empty"),
+    ],
+)
+def test_a_file_that_cannot_be_graded_is_told(capsys, tmp_path, content, told):
+    path = tmp_path / "answers.jsonl"
+    path.write_text(content)
+    assert told in refused(capsys, "grade", path)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with two notebooks, one of which tells what it was given and where to draw."""
+    monkeypatch.setattr(paths, "root", lambda: tmp_path)
+    monkeypatch.setenv(paths.OUT, "")  # so that what the command sets is taken back
+    parameters = 'profile: str = "micro"\nn: int = 4\ntop_p: float = 1.0\nfresh: bool = False'
+    body = (
+        "from tts_study import paths\nfrom tts_study.errors import UserError\n"
+        "if n == 0: raise UserError('n must be at least 1')\nprint(profile, n, top_p, fresh, paths.figures())"
+    )
+    (tmp_path / "notebooks").mkdir()
+    for name, source in (("00_first", body), ("01_second", "n")):
+        cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+                 nbformat.v4.new_code_cell(source)]  # fmt: skip
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": {
+            "name": "python3", "display_name": "Python 3", "language": "python"}})  # fmt: skip
+        nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
+    return tmp_path
+
+
+def test_a_study_runs_notebooks_with_fresh_search_into_its_folder(project, tmp_path):
+    out = tmp_path / "out"
+    assert cli.main(["study", "--out", str(out), "-p", "n", "8", "-p", "top_p", "1"]) == 0
+    assert [path.name for path in sorted((out / "notebooks").iterdir())] == ["00_first.ipynb", "01_second.ipynb"]
+    executed = nbformat.read(out / "notebooks" / "00_first.ipynb", as_version=4)
+    (printed,) = executed.cells[-1].outputs
+    assert printed.text == f"micro 8 1 True {out / 'figures'}\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["-p", "m", "8"], "no notebook has a parameter 'm': choose one of profile, n, top_p, fresh"),
+        (["-p", "n", "many"], "n = 'many' is a str, not a int"),
+        (["-p", "n", "True"], "n = True is a bool, not a int"),
+        (["--notebooks", "07"], "no notebook begins with '07': choose from 00_first, 01_second"),
+        (["--profile", "macro"], "unknown profile 'macro'"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused_before_it_starts(project, capsys, tmp_path, more, told):
+    assert told in refused(capsys, "study", "--out", tmp_path / "out", *more)
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_input_inside_a_notebook_is_told_in_one_line(project, capsys, tmp_path):
+    assert cli.main(["study", "--out", str(tmp_path / "out"), "--notebooks", "00", "-p", "n", "0"]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("tts-study: notebook 00_first, cell ")
+    assert told.endswith(": n must be at least 1")
+
+
+def test_a_file_that_cannot_be_written_is_told_in_one_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert cli.main(["problems", "--out", str(tmp_path / "file" / "p.jsonl")], add_commands=micro_cli.add_commands) == 2
+    told = capsys.readouterr().err
+    assert str(tmp_path / "file") in told and len(told.splitlines()) == 1

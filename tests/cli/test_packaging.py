@@ -1,0 +1,63 @@
+"""The one list of dependencies, and everything that must agree with it."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def pinned() -> dict[str, str]:
+    lines = (line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#")
+    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+
+
+def test_conda_installs_the_package_with_its_extras_and_no_list_of_its_own():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, pip = environment["dependencies"]
+    python = next(item for item in conda if item.startswith("python=")).removeprefix("python=")
+    assert set(conda) == {f"python={python}", "pip"}
+    assert python in Requirement("python" + PROJECT["requires-python"]).specifier
+    assert [line for line in pip["pip"] if line.startswith("-e")] == ["-e .[cpu,dev]"]
+    assert all(line.startswith("-") for line in pip["pip"]), "packages are listed in pyproject.toml only"
+
+
+def test_both_builds_of_vllm_are_of_one_version():
+    builds = [Requirement(line) for line in (*EXTRAS["cpu"], *EXTRAS["gpu"]) if "vllm" in line]
+    assert len(builds) == 2
+    assert builds[0].specifier == builds[1].specifier
+
+
+@pytest.mark.parametrize("line", [*PROJECT["dependencies"], *EXTRAS["cpu"], *EXTRAS["dev"]])
+def test_every_dependency_is_pinned_within_its_range(line):
+    requirement = Requirement(line)
+    if requirement.name == "torch":  # a local build (+cpu) that a constraint could not name for every device
+        assert re.fullmatch(r"==[\d.]+", str(requirement.specifier))
+    else:
+        assert pinned()[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+def test_packages_that_break_a_cpu_build_of_torch_are_not_pinned():
+    assert not {"torch", "torchvision", "torchaudio", "torchcodec"} & pinned().keys()
+
+
+def test_make_installs_the_torch_that_the_package_asks_for():
+    torch = next(line for line in EXTRAS["cpu"] if line.startswith("torch=="))
+    plan = subprocess.run(["make", "-nB", "setup"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert f"{torch}+cpu" in plan
+
+
+def test_make_refuses_a_wrong_python_in_one_sentence():
+    made = subprocess.run(
+        ["make", "-B", "setup", "PYTHON=/no/such/python"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert made.returncode != 0
+    assert made.stderr.startswith("tts-study needs Python 3.11 to 3.14, and /no/such/python is not")

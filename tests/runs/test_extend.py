@@ -1,0 +1,194 @@
+"""A strategy from a file outside the package runs everywhere, as docs/extend.md says; so does README's script."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from scripted_engines import ScriptedPolicy, ScriptedPRM
+
+from tts_study import Study, cli, paths, plots
+from tts_study.analysis import compute_optimal
+from tts_study.errors import UserError
+from tts_study.runs import store
+from tts_study.runs.engines import ENGINES
+from tts_study.runs.spec import RunSpec
+from tts_study.strategies import METHODS, SEARCHES, find
+
+ROOT = Path(__file__).parents[2]
+TREE = {"": [r"\boxed{2}", r"\boxed{3}"]}
+SCORES = {r"\boxed{2}": 0.9, r"\boxed{3}": 0.1}
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """The page's strategy in a file, a data set, and scripted engines; the tables are put back afterwards."""
+    kept = dict(METHODS), dict(SEARCHES)
+    (tmp_path / "my_file.py").write_text(blocks("docs/extend.md", "python")[0])
+    rows = [{"unique_id": f"p{i}", "problem": f"{i}+1?", "answer": "2", "level": 1 + i % 2} for i in range(6)]
+    (tmp_path / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(paths.OUT, str(tmp_path / "out"))
+
+    async def of(profile, *, needs_prm):
+        return ScriptedPolicy(TREE), ScriptedPRM(SCORES)
+
+    monkeypatch.setattr(ENGINES, "of", of)
+    yield tmp_path
+    for table, before in zip((METHODS, SEARCHES), kept, strict=True):
+        table.clear()
+        table.update(before)
+
+
+def test_the_pages_strategy_runs_from_the_command_line(own, capsys):
+    (command,) = blocks("docs/extend.md", "sh")
+    argv = command.split()[1:] + ["--dataset", "problems.jsonl", "--policy", str(own), "--prm", str(own)]
+    argv[argv.index("--problems") + 1] = "6"
+    assert cli.main(argv) == 0
+    assert "n = 16, 6 problems: accuracy 100.0%" in capsys.readouterr().out
+    run = store.load(own / "out" / "first-trusted" / "run.jsonl")
+    assert run.header["strategy"] == "first_trusted"
+    assert run.header["search"]["trust"] == run.header["options"]["trust"] == 0.8
+    assert len(run.header["search"]["source"]) == 16
+
+
+def test_the_pages_figure_and_compute_optimal_take_it_without_another_edit(own):
+    study = Study("micro", fresh=True, dataset="problems.jsonl", policy=str(own), prm=str(own))
+    found = study.grid(["best_of_n", "my_file.py:first_trusted"], [4, 16])
+    curve = found.grid.curves(seed=0)
+    assert set(curve["method"]) == {"best", "first_trusted"}
+    figure = plots.accuracy_against_n(curve, {}, title="First trusted")
+    assert "First trusted" in [text.get_text() for text in figure.legends[0].get_texts()]
+    levels = [1, 2] * 3
+    folds = compute_optimal.stratified_folds(levels, seed=0)
+    assert set(compute_optimal.cross_validate(found.grid, levels, folds).table()["method"]) <= set(curve["method"])
+
+
+def test_a_changed_file_is_another_run(own):
+    study = Study("micro", dataset="problems.jsonl", policy=str(own), prm=str(own))
+    first = RunSpec.of(study.profile, find("my_file.py:first_trusted"), study.problems, n=4)
+    (own / "my_file.py").write_text((own / "my_file.py").read_text() + "\n# changed\n")
+    second = RunSpec.of(study.profile, find("my_file.py:first_trusted"), study.problems, n=4)
+    assert first.digest != second.digest
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing.py:x", "there is no file missing.py"),
+        ("my_file.py:nothing", "my_file.py:nothing is not an `async def`"),
+        ("broken.py:x", "cannot read the strategies in broken.py: ZeroDivisionError"),
+        ("taken.py:dvts", "there is a strategy 'dvts' already"),
+    ],
+)
+def test_a_file_without_such_a_strategy_is_refused(own, name, reason):
+    (own / "broken.py").write_text("1 / 0")
+    (own / "taken.py").write_text(
+        "async def dvts(problem, policy, prm, *, n, seed):\n    pass\n"
+    )
+    with pytest.raises(UserError, match=re.escape(reason)):
+        find(name)
+
+
+def test_an_entry_point_offers_a_strategy(own, monkeypatch):
+    class Offered:
+        def load(self):
+            async def offered(problem, policy, prm, *, n, seed):
+                """Nothing."""
+
+            return offered
+
+    monkeypatch.setattr("tts_study.strategies.registry.entry_points", lambda group, name: [Offered()])
+    assert find("offered").search.name == "offered"
+
+
+# --- the study as an object ------------------------------------------------------------------------------------------
+
+
+def test_readmes_script_prints_what_the_recorded_runs_contain():
+    (script,) = blocks("README.md", "python")
+    assert len(script.strip().splitlines()) <= 10
+    made = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "best_of_n 64 52.6 %" in made.stdout
+
+
+def test_the_package_is_imported_in_under_a_second():
+    code = "import time; t = time.time(); import tts_study; print(time.time() - t)"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(made.stdout) < 1
+
+
+@pytest.mark.parametrize("method", ["majority", "best_of_n", "weighted_best_of_n"])
+def test_three_methods_read_one_recorded_run_at_any_n(method):
+    study = Study("micro", n_problems=20)
+    found = study.run(method, 64)
+    assert found.run.header["strategy"] == "best_of_n" and found.run.header["n"] == 64
+    assert study.run(method, 7).run.header["n"] == 64, "the largest run that contains it"
+    assert study.run(method, 16).run.header["n"] == 16
+
+
+def test_a_run_that_is_not_recorded_is_refused():
+    with pytest.raises(UserError, match="no run is recorded in .*1b-beam_search-n32-seed0.jsonl.gz"):
+        Study("micro").run("beam_search", 32)
+    with pytest.raises(UserError, match="beam_search has no option 'beams'"):
+        Study("micro").run("beam_search", 4, beams=2)
+
+
+def test_one_question_is_answered_with_its_tree(own):
+    study = Study("micro", policy=str(own), prm=str(own))
+    sampled = study.solve("1+1?", "best_of_n", 4)
+    assert sampled.answer == "2" and len(sampled.result.completions) == 4
+    searched = study.solve("1+1?", "beam_search", 4)
+    assert searched.answer == "2" and searched.result.tree
+
+
+def test_engines_serve_threads_and_further_event_loops_and_start_again(own):
+    study = Study("micro", policy=str(own), prm=str(own))
+
+    async def inside():
+        return study.solve("1+1?", "majority", 2).answer
+
+    assert [asyncio.run(inside()) for _ in range(2)] == ["2", "2"]
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(study.solve("1+1?", "best_of_n", 2).answer))
+               for _ in range(3)]  # fmt: skip
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert answers == ["2"] * 3
+    study.close()
+    assert study.solve("1+1?", "best_of_n", 2).answer == "2"
+
+
+def test_an_interrupted_study_cancels_its_search(own, monkeypatch):
+    cancelled = threading.Event()
+
+    class Slow(ScriptedPolicy):
+        async def complete(self, prefix, **asked):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
+    async def of(profile, *, needs_prm):
+        return Slow(TREE), ScriptedPRM(SCORES)
+
+    monkeypatch.setattr(ENGINES, "of", of)
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        Study("micro", policy=str(own), prm=str(own)).solve("1+1?", "majority", 2)
+    assert cancelled.wait(5) and time.monotonic() - began < 10

@@ -1,0 +1,76 @@
+"""Strategies side by side, over all problems and level by level: accuracies, paired tests, diversity."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tts_study.analysis import estimators
+from tts_study.analysis.estimators import Floats
+from tts_study.analysis.grid import Grid
+from tts_study.analysis.tables import Graded
+
+Levels = NDArray[np.int64]
+
+
+def by_level(grid: Grid, strategies: Sequence[str], level_P: Levels, *, seed: int = 0) -> pd.DataFrame:
+    """Accuracy at each level with its 95 % band: columns level, method, n, accuracy, low, high."""
+    of_levels = {
+        int(level): grid.curves(strategies, within_P=level_P == level, seed=seed) for level in np.unique(level_P)
+    }
+    return pd.concat(of_levels, names=["level"]).reset_index("level").reset_index(drop=True)
+
+
+def paired(grid: Grid, a: str, b: str, level_P: Levels | None = None, *, seed: int = 0) -> pd.DataFrame:
+    """Is strategy `a` better than `b` at equal n? A paired test at each n that both have, for each level if given.
+
+    Returns:
+        Columns level ("all" first), n, difference (of `a` over `b`, in [-1, 1]), low, high (95 %), p_value.
+    """
+    of_a, of_b = (dict(zip(*grid.of(strategy), strict=True)) for strategy in (a, b))
+    rows = []
+    for level, member_P in _members(len(grid.ids), level_P):
+        for n in (n for n in of_a if n in of_b):
+            test = estimators.paired_test(of_a[n][member_P], of_b[n][member_P], seed=seed)
+            rows.append(dict(level=level, n=n) | vars(test))
+    return pd.DataFrame(rows)
+
+
+def _members(P: int, level_P: Levels | None) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    yield "all", np.ones(P, dtype=bool)
+    if level_P is not None:
+        yield from ((str(level), level_P == level) for level in np.unique(level_P))
+
+
+def diversity(graded: Mapping[str, Graded], *, seed: int = 0) -> pd.DataFrame:
+    """How different are a problem's final answers? For runs of equally many completions.
+
+    Returns:
+        A row for each run: completions with an answer (a share), distinct answers (their number; and their effective
+        number, the exponential of the entropy of how often each is given), and pass@N, each with its 95 % band.
+    """
+    return pd.DataFrame([_diversity(one, seed) | {"run": name} for name, one in graded.items()]).set_index("run")
+
+
+def _diversity(graded: Graded, seed: int) -> dict[str, float]:
+    groups_P_N = graded.groups_P_N
+    measured = {
+        "answered": (groups_P_N >= 0).mean(axis=1),
+        "distinct": np.array([len(set(row[row >= 0])) for row in groups_P_N], dtype=float),
+        "effective": np.array([_effective(row[row >= 0]) for row in groups_P_N]),
+        "pass": graded.correct_P_N.any(axis=1).astype(float),
+    }
+    columns: dict[str, float] = {}
+    for name, values_P in measured.items():
+        band = estimators.bootstrap(values_P, seed=seed)
+        columns |= {name: band.estimate, f"{name} low": band.low, f"{name} high": band.high}
+    return columns
+
+
+def _effective(groups: NDArray[np.int64]) -> float:
+    if not len(groups):
+        return 0.0
+    shares: Floats = np.bincount(groups) / len(groups)
+    shares = shares[shares > 0]
+    return float(np.exp(-(shares * np.log(shares)).sum()))

@@ -1,0 +1,151 @@
+"""Every strategy at every budget on the same problems: what the choice of a strategy is made from."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tts_study.analysis import cost, estimators
+from tts_study.analysis.crossing import RESAMPLES, Curve, curve_over
+from tts_study.analysis.estimators import Floats
+from tts_study.analysis.tables import Graded, Method, accuracy_P
+from tts_study.errors import UserError
+from tts_study.runs.store import Run
+from tts_study.strategies.aggregation import Aggregation
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one run tells about one strategy.
+
+    Attributes:
+        strategy: the strategy's label, as the figures know it: "best", "weighted", "beam_search" …
+        run: the run, for what it cost.
+        graded: the same run, graded; or the part of its completions that is to be scored.
+        method: how an answer is picked from its completions; "pass" is an upper bound and no strategy.
+        ns: the budgets to read off; a run that cannot be subsampled has only its own.
+    """
+
+    strategy: str
+    run: Run
+    graded: Graded
+    method: Method
+    ns: Sequence[int]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Accuracy and cost of M strategies at some budgets on P problems.
+
+    Attributes:
+        ids: the problems' ids.
+        strategies: the strategies' labels.
+        ns: the budgets that at least one strategy has, growing.
+        accuracy_M_n_P: each problem's chance to be solved, in [0, 1]; NaN where a strategy has no such budget.
+        tokens_M_n_P_K: tokens that it takes, by the kinds of `cost.KINDS`; NaN likewise.
+        seconds_M_n: wall-clock seconds a problem, at the run's concurrency; NaN where the run does not tell.
+    """
+
+    ids: tuple[str, ...]
+    strategies: tuple[str, ...]
+    ns: tuple[int, ...]
+    accuracy_M_n_P: Floats
+    tokens_M_n_P_K: Floats
+    seconds_M_n: Floats
+
+    def of(self, strategy: str) -> tuple[tuple[int, ...], Floats]:
+        """One strategy's budgets, and each problem's chance to be solved at each of them, `[n, problem]`.
+
+        Raises:
+            UserError: there is no such strategy.
+        """
+        if strategy not in self.strategies:
+            raise UserError(f"no strategy {strategy!r} here: choose one of {', '.join(self.strategies)}")
+        accuracy_n_P = self.accuracy_M_n_P[self.strategies.index(strategy)]
+        there_n = ~np.isnan(accuracy_n_P).any(axis=1)
+        return tuple(n for n, there in zip(self.ns, there_n, strict=True) if there), accuracy_n_P[there_n]
+
+    def curve(self, strategy: str, *, seed: int, resamples: int = RESAMPLES) -> Curve:
+        """One strategy's curve against n, to be compared with others of the same seed."""
+        return curve_over(*self.of(strategy), seed=seed, resamples=resamples)
+
+    def extended(
+        self, strategy: str, ns: Sequence[int], accuracy_n_P: Floats, tokens_n_P_K: Floats, seconds_n: Floats
+    ) -> "Grid":
+        """The grid with one more strategy at some budgets."""
+        every = tuple(sorted({*self.ns, *ns}))
+        old, new = np.searchsorted(every, self.ns), np.searchsorted(every, ns)
+
+        def joined(there_M_n: Floats, more_n: Floats) -> Floats:
+            both = np.full((len(there_M_n) + 1, len(every), *there_M_n.shape[2:]), np.nan)
+            both[:-1, old], both[-1, new] = there_M_n, more_n
+            return both
+
+        return Grid(
+            self.ids,
+            (*self.strategies, strategy),
+            every,
+            joined(self.accuracy_M_n_P, accuracy_n_P),
+            joined(self.tokens_M_n_P_K, tokens_n_P_K),
+            joined(self.seconds_M_n, seconds_n),
+        )
+
+    def curves(
+        self, strategies: Sequence[str] | None = None, *, within_P: NDArray[np.bool_] | None = None, seed: int = 0
+    ) -> pd.DataFrame:
+        """Accuracy of strategies at each n with its 95 % band: columns method, n, accuracy, low, high.
+
+        Args:
+            strategies: which; all if None.
+            within_P: marks the problems that count; all if None.
+            seed: of the bootstrap.
+        """
+        rows = []
+        for strategy in self.strategies if strategies is None else strategies:
+            for n, solved_P in zip(*self.of(strategy), strict=True):
+                band = estimators.bootstrap(solved_P if within_P is None else solved_P[within_P], seed=seed)
+                rows.append(dict(method=strategy, n=n, accuracy=band.estimate, low=band.low, high=band.high))
+        return pd.DataFrame(rows)
+
+
+def build(parts: Iterable[Part], *, aggregation: Aggregation = "last", seed: int = 0) -> Grid:
+    """Read all strategies' accuracies and costs off their runs.
+
+    Several parts may tell about one strategy, such as beam search's runs, one for each n. List cheap strategies first:
+    where two are equally good (all are, at n = 1) the first one is chosen.
+
+    Raises:
+        UserError: there are no parts, they are of different problems, a method is "pass", two of them tell about the
+            same strategy and n, or as `tables.accuracy_P`.
+    """
+    parts = list(parts)
+    _check(parts)
+    strategies = tuple(dict.fromkeys(part.strategy for part in parts))
+    ns = tuple(sorted({n for part in parts for n in part.ns}))
+    shape = (len(strategies), len(ns), len(parts[0].graded.ids))
+    accuracy_M_n_P = np.full(shape, np.nan)
+    tokens_M_n_P_K = np.full((*shape, len(cost.KINDS)), np.nan)
+    seconds_M_n = np.full(shape[:2], np.nan)
+    for part in parts:
+        for n in part.ns:
+            cell = strategies.index(part.strategy), ns.index(n)
+            if not np.isnan(accuracy_M_n_P[cell]).all():
+                raise UserError(f"two runs tell about {part.strategy} at n = {n}: leave one of them out")
+            accuracy_M_n_P[cell] = accuracy_P(part.graded, part.method, n, aggregation=aggregation, seed=seed)
+            tokens_M_n_P_K[cell] = cost.tokens_at(part.run, n, part.method)
+            seconds_M_n[cell] = cost.seconds_at(part.run, n)
+    return Grid(parts[0].graded.ids, strategies, ns, accuracy_M_n_P, tokens_M_n_P_K, seconds_M_n)
+
+
+def _check(parts: Sequence[Part]) -> None:
+    if not parts:
+        raise UserError("there is no strategy to choose from: give at least one run")
+    ids = parts[0].graded.ids
+    for part in parts:
+        told = tuple(result.problem_id for result in part.run.results)
+        if part.graded.ids != ids or told != ids:
+            raise UserError(f"{part.strategy}: not a run of the same problems as {parts[0].strategy}, in their order")
+        if part.method == "pass":
+            raise UserError(f"{part.strategy}: pass@n knows the answers: it is an upper bound and no strategy")

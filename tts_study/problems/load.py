@@ -1,0 +1,138 @@
+"""A data set as `Problem`s, all of them or a part: some levels, some subjects, some ids, the first so many.
+
+Only the problem's text and its answer must be there, in the columns that the profile names. A row::
+
+    {"unique_id": "test/0", "problem": "Start with 42, add 17.", "answer": "59", "level": 1, "subject": "Arithmetic"}
+
+An answer as GSM8K writes it, a solution whose last line is "#### 18", is taken apart.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tts_study.errors import UserError
+from tts_study.problems.files import Row, read_rows
+from tts_study.profiles import Profile
+from tts_study.records import Problem
+
+MOST_NAMED = 20  # of the values that there are, in a message
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column holds what; only the first two must be there."""
+
+    problem: str = "problem"
+    answer: str = "answer"
+    id: str = "unique_id"
+    level: str = "level"
+    subject: str = "subject"
+    solution: str = "solution"
+
+
+def load_problems(profile: Profile, limit: int | None = None) -> tuple[Problem, ...]:
+    """Load the part of a profile's data set that it asks for (all of it by default), or the first `limit` of that.
+
+    Raises:
+        UserError: the data set is not there or is empty, a row of it is broken or lacks what it must have, or no
+            problem is of a level, subject or id that is asked for.
+    """
+    if limit is not None and limit < 1:
+        raise UserError(f"the number of problems must be at least 1, and {limit} is not")
+    rows = read_rows(profile.dataset, config=profile.dataset_config, split=profile.dataset_split)
+    names = Columns(
+        profile.problem_column, profile.answer_column, profile.id_column,
+        profile.level_column, profile.subject_column, profile.solution_column,
+    )  # fmt: skip
+    problems = [problem for problem, _ in read_problems(rows, names)]
+    if not problems:
+        raise UserError(f"{profile.dataset}: there are no problems in it")
+    return _subset(profile, problems)[:limit]
+
+
+def read_problems(rows: Iterable[Row], columns: Columns) -> Iterator[tuple[Problem, Row]]:
+    """The problem in each row, beside the row.
+
+    Raises:
+        UserError: a row lacks what it must have, or repeats an id.
+    """
+    places: dict[str, str] = {}
+    for number, (place, row) in enumerate(rows, start=1):
+        problem = _problem(columns, place, row, number)
+        if problem.id in places:
+            raise UserError(f"{place}: the id {problem.id!r} is already that of {places[problem.id]}; make ids unique")
+        places[problem.id] = place
+        yield problem, (place, row)
+
+
+def _problem(columns: Columns, place: str, row: Mapping[str, Any], number: int) -> Problem:
+    def text(column: str) -> str:
+        value = row.get(column)
+        usable = isinstance(value, str | int | float) and not isinstance(value, bool) and value == value  # no NaN
+        return str(value).strip() if usable else ""
+
+    for what, column in (("problem", columns.problem), ("answer", columns.answer)):
+        if column not in row:
+            raise UserError(
+                f"{place} has no {column!r}: its columns are {', '.join(map(repr, row)) or 'none'}; "
+                f"name the one that holds it ({what}_column, in a shell --{what}-column)"
+            )
+        if not text(column):
+            raise UserError(f"{place}: {column!r} must be a text or a number, and {row[column]!r:.40} is not")
+    solution, answer = _taken_apart(text(columns.answer))
+    return Problem(
+        id=text(columns.id) or str(number),
+        text=text(columns.problem),
+        answer=answer,
+        level=_level(text(columns.level)),
+        subject=text(columns.subject) or None,
+        solution=text(columns.solution) or solution,
+    )
+
+
+def _taken_apart(answer: str) -> tuple[str, str]:
+    r"""GSM8K's "8 + 10 = 18\n#### 18" as the solution and the answer; any other answer as it is."""
+    solution, mark, last = f"\n{answer}".rpartition("\n####")
+    return (solution.strip(), last.strip()) if mark and last.strip() else ("", answer)
+
+
+def _level(text: str) -> int | None:
+    """5 of "5", "5.0" (as a table with gaps gives it) and "Level 5" (as MATH writes it)."""
+    number = re.fullmatch(r"(?:level )?(\d{1,9})(?:\.0)?", text, re.IGNORECASE)
+    return int(number[1]) if number else None
+
+
+def _subset(profile: Profile, problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """The problems of the levels, subjects and ids that a profile asks for, in the data set's order."""
+    asked: dict[str, tuple[str | None, Callable[[Problem], object]]] = {
+        "level": (profile.dataset_levels, lambda problem: problem.level),
+        "subject": (profile.dataset_subjects, lambda problem: problem.subject),
+        "id": (profile.dataset_ids, lambda problem: problem.id),
+    }
+    chosen = list(problems)
+    for what, (text, of) in asked.items():
+        if text is not None:
+            wanted = _wanted(f"{profile.dataset}: no problem has the {what}", text, map(of, problems))
+            chosen = [problem for problem in chosen if str(of(problem)).casefold() in wanted]
+    if not chosen:
+        told = ", ".join(f"{what} {text}" for what, (text, _) in asked.items() if text is not None)
+        raise UserError(f"{profile.dataset}: no problem is of all of these: {told}; ask for fewer at once")
+    return tuple(chosen)
+
+
+def _wanted(complaint: str, text: str, there: Iterable[object]) -> set[str]:
+    """The values in a text such as "4,5", each of which must be one of those that there are; case does not matter."""
+    known = {str(value).casefold(): str(value) for value in there if value is not None}
+    wanted = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = [part for part in wanted or [text] if part.casefold() not in known]
+    if unknown:
+        names = sorted(known.values(), key=lambda name: (len(name) if name.isdigit() else 0, name))
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        raise UserError(
+            f"{complaint} {unknown[0]!r}: choose from {', '.join(names[:MOST_NAMED])}{more}"
+            if names
+            else f"{complaint} {unknown[0]!r}: the data set states none"
+        )
+    return {part.casefold() for part in wanted}

@@ -1,0 +1,89 @@
+"""Collect the results of many problems in one run file: what a run needs, wherever its problems are solved.
+
+A solver answers one problem at a time, many at once: the engines of this process (`runs`), or workers on a cluster
+(`cluster`). A result is stored as soon as its problem is done, so that a run that was interrupted goes on where it was.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from tts_study import answers
+from tts_study.answers import memo
+from tts_study.errors import UserError
+from tts_study.records import Problem, SearchResult
+from tts_study.runs import store
+from tts_study.runs.progress import Progress
+from tts_study.runs.store import Header, Run
+
+
+class Solver(Protocol):
+    """Whoever searches a problem."""
+
+    @property
+    def sampler(self) -> str:
+        """What draws the samples; known once it is started."""
+        ...
+
+    async def start(self) -> None:
+        """Get ready; not called where nothing is left to do."""
+        ...
+
+    async def solve(self, problem: Problem) -> SearchResult:
+        """Search one problem."""
+        ...
+
+
+async def collect(
+    problems: Sequence[Problem],
+    solver: Solver,
+    *,
+    path: Path,
+    header: Header,
+    title: str,
+    concurrency: int,
+    progress: bool = True,
+) -> Run:
+    """Let problems be solved, up to `concurrency` of them at once, adding to the run stored in `path`.
+
+    Problems that are stored already are not searched again. A problem that fails does not take the others with it.
+
+    Raises:
+        UserError: `path` holds another run, or one by another sampler; or problems failed (the rest is stored).
+    """
+    room = asyncio.Semaphore(concurrency)
+
+    async def solve(problem: Problem, writer: store.Writer, bar: Progress) -> None:
+        async with room:
+            result = await solver.solve(problem)
+        # laps of one clock add up to the time of the whole run, whatever is searched at once, and if it is resumed
+        writer.append(problem, result, bar.lap())
+        bar.add(result.cost.generated)
+
+    with store.writing(path, header) as writer:
+        answers.remember(memo.beside(path))
+        done = set(store.load(path).problems)
+        todo = [problem for problem in problems if problem not in done]
+        if todo:
+            with Progress(title, len(problems), len(problems) - len(todo), progress) as bar:
+                await solver.start()
+                writer.drawn_by(solver.sampler)
+                bar.start_clock()
+                solving = (solve(problem, writer, bar) for problem in todo)
+                outcomes = await asyncio.gather(*solving, return_exceptions=True)
+            _raise_failures(path, todo, outcomes)
+    return store.load(path).of(problems)
+
+
+def _raise_failures(path: Path, problems: Sequence[Problem], outcomes: Sequence[BaseException | None]) -> None:
+    failed = [(problem, error) for problem, error in zip(problems, outcomes, strict=True) if error]
+    for _, error in failed:
+        if not isinstance(error, UserError):  # a bug of ours: its traceback is what helps
+            raise error
+    if failed:
+        problem, error = failed[0]
+        raise UserError(
+            f"{len(failed)} of {len(problems)} problems failed, problem {problem.id} first: {error} "
+            f"The others' results are kept in {path}."
+        )

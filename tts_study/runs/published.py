@@ -1,0 +1,143 @@
+"""Other people's completions, in the columns of the blog's published data sets, as a run.
+
+A row of HuggingFaceH4/Llama-3.2-1B-Instruct-best-of-N-completions, as search-and-learn writes it, is one problem::
+
+    {"unique_id": "test/0", "problem": "…", "answer": "59", "level": 1, "subject": "…", "solution": "…",
+     "completions": ["## Step 1: …", …], "scores": [[0.98, 0.97], …], "agg_scores": [0.97, …], "pred": "## Step 1: …",
+     "completion_tokens": [212, …]}
+
+A completion is one text, and each has its own list of step scores. Their PRM scored what stands between blank lines,
+an empty last step included, so there may be more scores than we see steps: scores are taken as they are, which gives
+the blog's own choice, and `unmatched` counts such completions. What the columns do not say is whether a completion
+ended by itself (all count as finished) and, for DVTS, its tokens. Our own exports (`tts_study.runs.export`)
+say both, in `finished` and `completion_tokens`, and the `strategy` and the size of its `subtree`s.
+"""
+
+import re
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from tts_study.errors import UserError
+from tts_study.problems.files import read_rows
+from tts_study.problems.load import Columns, read_problems
+from tts_study.prompts.steps import split_steps
+from tts_study.records import Completion, Cost, Problem, SearchResult
+from tts_study.runs.store import OLD_NAMES, Run
+from tts_study.strategies import SEARCHES
+
+MAX_TEXT = 200_000  # characters of a completion: more than any model's context, and read within seconds
+BLOG = {"beam": "beam_search", "dvts": "dvts"}  # searches by what the names of the blog's data sets contain
+
+
+def load_published(
+    dataset: str,
+    *,
+    config: str | None = None,
+    split: str = "train",
+    limit: int | None = None,
+) -> Run:
+    """Read a data set of completions as a run; its header holds only the data set, the strategy and n.
+
+    Args:
+        dataset: a .jsonl or .parquet file, or a name on the Hugging Face hub.
+        config: the hub data set's configuration.
+        split: the hub data set's split.
+        limit: only the first so many problems.
+
+    Raises:
+        UserError: the data set is not there or is empty, or a row lacks a column, or its completions and scores do not
+            fit together, or not with the other rows'.
+    """
+    rows = islice(read_rows(dataset, config=config, split=split), limit)
+    problems: list[Problem] = []
+    results: list[SearchResult] = []
+    strategy = next((value for key, value in BLOG.items() if key in f"{dataset} {config}".lower()), "best_of_n")
+    for problem, (place, row) in read_problems(rows, Columns()):
+        completions = _completions(place, row)
+        _check_alike(place, completions, results)
+        strategy = row["strategy"] if isinstance(row.get("strategy"), str) else strategy
+        problems.append(problem)
+        # what a search generated beyond its completions is not said
+        cost = Cost(generated=sum(completion.tokens for completion in completions))
+        subtree = _subtree(place, row, strategy, f"{dataset} {config}", len(completions))
+        results.append(SearchResult(problem.id, completions, cost, subtree=subtree))
+    if not results:
+        raise UserError(f"{dataset}: there are no completions in it")
+    header = {"dataset": {"name": dataset, "config": config}, "strategy": strategy, "n": len(results[0].completions)}
+    return Run(header, tuple(problems), tuple(results))
+
+
+def _completions(place: str, row: Mapping[str, Any]) -> tuple[Completion, ...]:
+    for column in ("completions", "scores"):
+        if column not in row:
+            raise UserError(f"{place} has no {column!r}: its columns are {', '.join(map(repr, row)) or 'none'}")
+    texts, scores = row["completions"], row["scores"]
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise UserError(f"{place}: 'completions' must be a list of texts, and {texts!r:.40} is not (CSV has no lists)")
+    if (longest := max(map(len, texts))) > MAX_TEXT:
+        raise UserError(f"{place}: a completion has {longest:,} characters, and {MAX_TEXT:,} are read at most; cut it")
+    if not isinstance(scores, list) or not all(isinstance(each, list) for each in scores):
+        raise UserError(f"{place}: 'scores' must be a list of a list of step scores for each completion")
+    if len(texts) != len(scores):
+        raise UserError(f"{place} has {len(texts)} completions and step scores of {len(scores)}: give both for each")
+    for score in (score for each in scores for score in each):
+        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+            raise UserError(f"{place}: a step score must be a number from 0 to 1, and {score!r:.40} is not")
+    tokens, finished = (_of_each(row.get(name), len(texts)) for name in ("completion_tokens", "finished"))
+    return tuple(
+        Completion(split_steps(text), _count(count), ended is not False, tuple(map(float, each)))
+        for text, each, count, ended in zip(texts, scores, tokens, finished, strict=True)
+    )
+
+
+def _subtree(place: str, row: Mapping[str, Any], strategy: str, name: str, n: int) -> int:
+    """How many completions depend on each other: all of a beam search, M of DVTS ("--m-4--" in the blog's names)."""
+    stated = row.get("subtree")
+    if stated is None:
+        width = re.search(r"-m-(\d{1,4})-", name) if strategy == "dvts" else None
+        stated = int(width[1]) if width else n if depends(strategy) else 1
+    if not isinstance(stated, int) or stated < 1 or n % stated:
+        raise UserError(f"{place}: {n} completions cannot stand in subtrees of {stated!r:.40}: it must divide them")
+    return stated
+
+
+def _of_each(values: Any, n: int) -> list[Any]:
+    """A value for each of n completions, None where the data set has none (or one for all, as the blog's DVTS has)."""
+    return values if isinstance(values, list) and len(values) == n else [None] * n
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _check_alike(place: str, completions: tuple[Completion, ...], before: list[SearchResult]) -> None:
+    first = before[0].completions if before else completions
+    if len(completions) != len(first):
+        raise UserError(
+            f"{place} has {len(completions)} completions and the first row {len(first)}: "
+            "give equally many for each problem, or other numbers in data sets of their own"
+        )
+    # an empty completion has no step to score
+    scored = {bool(completion.step_scores) for completion in (*first, *completions) if completion.steps}
+    if len(scored) > 1:
+        raise UserError(
+            f"{place}: some completions have step scores and some have none; score all or none of the data set"
+        )
+
+
+def unmatched(run: Run) -> int:
+    """How many of a run's completions have another number of step scores than of steps; unscored ones do not count."""
+    completions = [completion for result in run.results for completion in result.completions]
+    return sum(len(each.step_scores) not in (0, len(each.steps)) for each in completions)
+
+
+def is_scored(run: Run) -> bool:
+    """Whether a PRM scored a run's completions."""
+    return any(completion.step_scores for result in run.results for completion in result.completions)
+
+
+def depends(strategy: str) -> bool:
+    """Whether the completions of a problem depend on each other, as a search's do."""
+    search = SEARCHES.get(OLD_NAMES.get(strategy, strategy))
+    return search is not None and search.smaller_n != "samples"

@@ -1,0 +1,107 @@
+"""A run on many machines: Ray actors with a policy and a PRM each, and a driver that hands out problems.
+
+The driver gives every worker as many problems as keep its engines busy (`workers`), and stores each result in the one
+run file as it comes back (`collect`).
+"""
+
+import logging
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from tts_study.errors import UserError
+from tts_study.runs.collect import collect
+from tts_study.runs.run import at_once, searcher
+from tts_study.runs.shards import WHOLE, Shard
+from tts_study.runs.spec import RunSpec
+from tts_study.runs.store import Run
+from tts_study.runs.workers import Workers
+from tts_study.strategies import by_value
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Be connected to a Ray cluster: the one at `address`, or one that runs here already, or a new one on this machine.
+
+    Raises:
+        UserError: Ray is not installed, or there is no cluster.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise UserError("a run on many machines needs Ray: pip install -c constraints.txt -e '.[ray]'") from None
+    try:
+        if address and re.fullmatch(r"[^/]+:\d+", address):  # Ray itself would try for minutes
+            host, port = address.rsplit(":", 1)
+            socket.create_connection((host, int(port)), timeout=10).close()
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    except (OSError, ValueError, RuntimeError, OverflowError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"cannot reach a Ray cluster at {address}: {reason} (`ray start --head` starts one)") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def room(gpus: int) -> tuple[int, int]:
+    """How many workers the cluster has room for, and how many GPUs each takes: none on a cluster without any."""
+    import ray
+
+    resources = ray.cluster_resources()
+    if "GPU" in resources:
+        return int(resources["GPU"]) // gpus, gpus
+    return int(resources.get("CPU", 0)), 0
+
+
+async def run_on_ray(
+    spec: RunSpec,
+    *,
+    path: Path,
+    shard: Shard = WHOLE,
+    address: str | None = None,
+    workers: int | None = None,
+) -> Run:
+    """As `runs.run_spec`, with the engines in workers on a Ray cluster.
+
+    Args:
+        spec: what to search.
+        path: the run's file.
+        shard: the part of the problems to search.
+        address: the cluster's; see `connected`.
+        workers: pairs of policy and PRM; on GPUs as many as there is room for if None, else one.
+
+    Raises:
+        UserError: as there; or there is no cluster, or no room for the workers.
+    """
+    profile = spec.profile
+    header = spec.header | shard.describe(spec.problems)
+    with connected(address):
+        most, gpus = room(profile.tensor_parallel_size * profile.data_parallel_size)
+        wanted = (most if gpus else 1) if workers is None else workers
+        if not 1 <= wanted <= most:
+            of_what = f"{gpus} GPUs" if gpus else "one CPU"
+            raise UserError(f"the Ray cluster has room for {most} workers of {of_what} each, not for {wanted}")
+        _send_strategies()
+        each = at_once(profile, spec.n)
+        solver = Workers(partial(searcher, spec), workers=wanted, each=each, gpus=gpus)
+        title = f"{spec.search.name} n={spec.n} on {wanted} worker{'s' * (wanted > 1)}"
+        try:
+            return await collect(
+                shard.of(spec.problems), solver, path=path, header=header, title=title, concurrency=wanted * each
+            )
+        finally:
+            await solver.close()
+
+
+def _send_strategies() -> None:
+    """Let the workers have the strategies that were read from a file here."""
+    from ray import cloudpickle
+
+    for module in by_value():
+        cloudpickle.register_pickle_by_value(module)

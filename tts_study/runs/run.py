@@ -1,0 +1,148 @@
+"""Drive a search over many problems at once, and keep what it finds: progress, resuming, replaying.
+
+Each problem is a coroutine of its own, and the engines merge the requests of all of them.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tts_study import answers
+from tts_study.answers import memo
+from tts_study.engines.interface import PRM, Policy
+from tts_study.profiles import Profile
+from tts_study.records import Problem, SearchResult
+from tts_study.runs import store
+from tts_study.runs.collect import collect
+from tts_study.runs.engines import ENGINES, policy_urls
+from tts_study.runs.shards import WHOLE, Shard
+from tts_study.runs.spec import RunSpec
+from tts_study.runs.store import Header, Run
+from tts_study.strategies import find
+
+
+def replay(path: Path, spec: RunSpec) -> Run:
+    """A recorded run, or the part of it that is about the problems asked.
+
+    Raises:
+        UserError: nothing is recorded there, or it is another run.
+    """
+    run = store.load(path)
+    answers.remember(memo.beside(path))
+    # a part of the recorded problems may be asked for: `Run.of` compares those one by one
+    dataset = run.header.get("dataset", {}) | {"name": spec.header["dataset"]["name"]}
+    store.check_header(path, run.header, spec.header | {"dataset": dataset})
+    return run.of(spec.problems)
+
+
+async def run_spec(spec: RunSpec, *, path: Path, shard: Shard = WHOLE) -> Run:
+    """Search with a profile's vLLM engines, which start if something is left to do and then stay.
+
+    With a `shard`, only its part of the problems is searched.
+
+    Raises:
+        UserError: as `run_strategy`; or there is no such checkpoint.
+    """
+    search = await searcher(spec)
+    return await run_strategy(
+        spec.search.name, shard.of(spec.problems), search.policy, search.prm, n=spec.n, seed=spec.seed, path=path,
+        header=spec.header | shard.describe(spec.problems), concurrency=at_once(spec.profile, spec.n), solver=search,
+    )  # fmt: skip
+
+
+async def run_strategy(
+    strategy: str,
+    problems: Sequence[Problem],
+    policy: Policy,
+    prm: PRM | None,
+    *,
+    n: int,
+    seed: int,
+    path: Path,
+    header: Header,
+    concurrency: int = 8,
+    progress: bool = True,
+    options: Mapping[str, Any] | None = None,
+    solver: "Search | None" = None,
+) -> Run:
+    """Run a strategy over problems, up to `concurrency` of them at once, adding to the run stored in `path`.
+
+    `options` are those that the strategy takes besides `n` and `seed`; a `solver` has them already.
+
+    Problems that are stored already are not searched again, and if that is all of them the engines are not started.
+    A problem that fails does not take the others with it.
+
+    Raises:
+        UserError: `path` holds another run, the strategy cannot spend `n`, or problems failed (the rest is stored).
+    """
+    if solver is None:
+        find(strategy).search.check_budget(n, options or {})
+        solver = Search(strategy, policy, prm, n, seed, options or {})
+    title = f"{strategy} n={n}"
+    return await collect(
+        problems, solver, path=path, header=header, title=title, concurrency=concurrency, progress=progress
+    )
+
+
+@dataclass(frozen=True)
+class Search:
+    """A strategy with its budget, its engines, and what it takes besides: a solver of problems.
+
+    Attributes:
+        strategy: the name of a method, or a search of the table of strategies.
+        policy: proposes solutions.
+        prm: scores them.
+        n: generations for each problem.
+        seed: of the run.
+        options: what the search's function takes besides.
+    """
+
+    strategy: Any
+    policy: Policy
+    prm: PRM | None
+    n: int
+    seed: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sampler(self) -> str:
+        """What draws the samples; known once the engines are started."""
+        return self.policy.sampler
+
+    async def start(self) -> None:
+        """Start the engines."""
+        await asyncio.gather(*(engine.start() for engine in (self.policy, self.prm) if engine is not None))
+
+    async def solve(self, problem: Problem) -> SearchResult:
+        """Search one problem, with a seed of its own."""
+        search = find(self.strategy).search if isinstance(self.strategy, str) else self.strategy
+        seed = problem_seed(self.seed, problem.id)
+        return await search.function(problem, self.policy, self.prm, n=self.n, seed=seed, **self.options)
+
+
+async def searcher(spec: RunSpec) -> Search:
+    """A search on this process's engines of a profile; they start later.
+
+    Raises:
+        UserError: there is no such checkpoint.
+    """
+    policy, prm = await ENGINES.of(spec.profile, needs_prm=spec.search.needs_prm)
+    return Search(spec.search, policy, prm, spec.n, spec.seed, spec.arguments)
+
+
+def at_once(profile: Profile, n: int) -> int:
+    """How many problems to search at once: twice what fits a batch, so that neither engine waits for the other.
+
+    Where the PRM works in bursts, more problems wait for it.
+    """
+    batches = 4 if profile.prm_burst else 2
+    copies = profile.data_parallel_size * max(1, len(policy_urls(profile)))
+    return max(8, batches * profile.max_num_seqs * copies // n)
+
+
+def problem_seed(seed: int, problem_id: str) -> int:
+    """A problem's own seed, of 63 bits: it depends neither on the other problems nor on their order."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {problem_id}".encode()).digest()[:8]) >> 1
