@@ -47,7 +47,6 @@ record: setup
 	for run in out/record/runs/*/*-seed*-????????.jsonl; do \
 	  gzip -9 -n -c $$run > data/runs/$(PROFILE)/$$(basename $$run | sed 's/-[0-9a-f]\{8\}\.jsonl$$/.jsonl.gz/'); \
 	done
-	find out/record/runs -name '*.answers.jsonl' -exec cp {} data/runs/$(PROFILE) \;
 
 setup: $(READY)
 

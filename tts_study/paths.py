@@ -5,6 +5,8 @@ from pathlib import Path
 
 OUT = "TTS_STUDY_OUT"  # set while `tts-study study` runs notebooks: the folder that it was told to leave everything in
 
+CACHE = "TTS_STUDY_CACHE"  # a folder to use instead of the user's cache folder
+
 
 def root() -> Path:
     """The project's folder: the nearest above the package that holds pyproject.toml, else the current one."""
@@ -22,11 +24,12 @@ def figures() -> Path:
     return out() / "figures" if OUT in os.environ else root() / "figures"
 
 
-def cache() -> Path:
-    """The user's cache folder, of what need not be computed twice."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tts-study"
-
-
 def data() -> Path:
     """The folder of the micro problems, the micro checkpoints and the recorded runs."""
     return root() / "data"
+
+
+def cache() -> Path:
+    """The user's folder of what can be computed again: $TTS_STUDY_CACHE, or tts-study in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get(CACHE) or Path(base) / "tts-study")

@@ -205,7 +205,12 @@ def load_profile(profile: str | Profile, **overrides: Any) -> Profile:
 
 
 def located(name: str) -> str:
-    """The path of a file or folder given relative to the project; anything else, such as a hub name, as it is."""
+    """The path of a file or folder given relative to the project; anything else, such as a hub name, as it is.
+
+    `./file` and `../file` are the current folder's, if they are there.
+    """
+    if name.startswith(("./", "../")) and Path(name).exists():
+        return name
     inside = paths.root() / name
     return str(inside) if inside.exists() else name
 

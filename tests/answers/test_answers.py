@@ -19,9 +19,10 @@ from nbclient import NotebookClient
 from benchmarks.answers import damaged, fuzz, imitate, load_golds, rewritten, speed
 from tts_study import answers
 from tts_study.answers import canonical, dropped, equivalent, extract, group, is_correct
-from tts_study.answers.memo import Memo, beside
+from tts_study.answers.memo import Memo, cache_file
+from tts_study.answers.parser import Parser
 from tts_study.answers.text import read_plain
-from tts_study.answers.worker import PATIENCE, Worker, WorkerLostError
+from tts_study.answers.worker import OverLimitError, Worker
 from tts_study.errors import UserError
 from tts_study.micro.problems import write_polynomial
 
@@ -91,7 +92,7 @@ def test_a_closed_box_counts_although_the_text_was_cut():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "7/6", r"\boxed", r"\boxed{", r"\boxed{}", r"\boxed{7", r"\boxed{\frac{1}{2}", r"\boxedfoo{3}", "boxed{3}"],
+    ["", r"\boxed", r"\boxed{", r"\boxed{}", r"\boxed{7", r"\boxed{\frac{1}{2}", r"\boxedfoo{3}", "boxed{3}"],
 )
 def test_no_box_is_no_answer(text):
     assert extract(text) is None
@@ -119,7 +120,7 @@ def test_extraction_gives_balanced_content_or_none(text):
 PAIRS = [json.loads(line) for line in (Path(__file__).with_name("answer_pairs.jsonl")).read_text().splitlines()]
 
 NO_VALUE = [
-    "", " ", "$$", ".", "{", "1}", "(1", "1)", "7/", "*3", "3x+-", "3+*5", "3-", "=", "1 2", "(1,)", ",", "1/2=2/4",
+    "", " ", "$$", ".", "{", "1}", "(1", "1)", "7/", "*3", "3x+-", "3+*5", "3-", "=", "1 2", "(1,)", ",",
     "1/0", r"\frac{0}{0}", r"\infty-\infty", "\x001", "1\x07", "2" * 3000, r"\sqrt{" * 250 + "2" + "}" * 250,
     r"\frac" * 390,
 ]  # fmt: skip
@@ -222,6 +223,9 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+SLACK_S = 8.0  # a busy machine gives a process less time than passes
+
+
 @pytest.fixture(scope="module")
 def impatient_worker():
     worker = Worker("tts_study.answers.symbolic", limit_s=0.5, memory_mib=512)
@@ -231,12 +235,12 @@ def impatient_worker():
 
 @pytest.mark.parametrize("answer", HOSTILE, ids=lambda answer: ascii(answer[:24]))
 def test_hostile_answers_end_in_time(answer, impatient_worker, monkeypatch):
-    monkeypatch.setattr(answers, "_worker", impatient_worker)
+    monkeypatch.setattr(answers._parser, "worker", impatient_worker)
     impatient_worker.start()  # a replaced worker's start is not the answer's time
     start = time.monotonic()
     form = canonical(answer)
     boxed = extract(rf"\boxed{{{answer}}}")
-    assert time.monotonic() - start < 0.5 * PATIENCE + 3.0  # the limit, and what a busy machine adds
+    assert time.monotonic() - start < 0.5 + SLACK_S
     assert form is None or len(form) < 10_000
     assert boxed is None or canonical(boxed) == form
 
@@ -251,11 +255,11 @@ def test_python_code_is_not_run(tmp_path):
 
 def test_an_answer_over_the_limit_is_counted_and_the_worker_replaced(caplog):
     before = dropped["timed out"]
-    answers._worker.start()
+    answers._parser.worker.start()
     start = time.monotonic()
     with caplog.at_level("INFO", logger=answers.__name__):
         assert canonical(r"9^{9^{9^{9}}}+1") is None
-    assert time.monotonic() - start < 2.0 * PATIENCE + 3.0
+    assert time.monotonic() - start < 2.0 + SLACK_S
     assert dropped["timed out"] == before + 1
     assert "timed out" in caplog.text
     assert equivalent(r"\sqrt{8}", r"2\sqrt{2}")
@@ -269,7 +273,7 @@ def small_worker():
 
 
 def test_a_worker_out_of_memory_is_replaced(small_worker):
-    with pytest.raises(WorkerLostError, match="memory"):
+    with pytest.raises(OverLimitError, match="memory"):
         small_worker.ask(r"2^{2000000000}")
     assert small_worker.ask(r"\sqrt{4}") == "2"
 
@@ -283,12 +287,30 @@ def test_time_in_which_the_worker_could_not_run_does_not_count():
     worker.close()
 
 
-def test_a_worker_that_never_runs_is_given_up():
-    worker = Worker("tts_study.answers.symbolic", limit_s=0.02, memory_mib=512)
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_is_killed_or_stopped_is_replaced_and_asked_again(fault):
+    worker = Worker("tts_study.answers.symbolic", limit_s=0.3, memory_mib=512)
     worker.start()
-    os.kill(worker._process.pid, signal.SIGSTOP)
-    with pytest.raises(WorkerLostError, match="timed out"):
-        worker.ask("1")
+    os.kill(worker._process.pid, fault)
+    assert worker.ask(r"\sqrt{4}") == "2"
+    worker.close()
+
+
+def test_a_worker_that_is_always_lost_ends_the_grading_and_no_verdict_is_kept(monkeypatch):
+    parser = Parser()
+    monkeypatch.setattr("tts_study.answers.worker.PATIENCE", (0.1, 0.1, 0.1))
+    running = parser.worker._running
+
+    def stopped():
+        process = running()
+        os.kill(process.pid, signal.SIGSTOP)
+        return process
+
+    monkeypatch.setattr(parser.worker, "_running", stopped)
+    with pytest.raises(UserError, match="lost 3 times"):
+        parser.ask(r"\sqrt{28}+\pi")
+    assert r"\sqrt{28}+\pi" not in parser.memo
+    parser.worker.close()
 
 
 def test_a_worker_that_does_not_start_says_so():
@@ -300,45 +322,48 @@ def test_a_worker_that_does_not_start_says_so():
 # --- memo ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_analysis_asks_no_worker(tmp_path, monkeypatch):
-    path = beside(tmp_path / "run.jsonl.gz")
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TTS_STUDY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_second_analysis_asks_no_worker(own_cache, monkeypatch):
     texts = [r"\sqrt{12}", r"2\sqrt{3}", "1/2", "q!r", r"7^{9^{9^9}}"]
     answers.forget()
-    answers.remember(path)
     first = group(texts)
     answers.forget()
-    answers.remember(path)
-    monkeypatch.setattr(answers, "_worker", None)
+    monkeypatch.setattr(answers._parser, "worker", None)
     assert group(texts) == first == [0, 0, 1, 2, -1]
     assert answers.why_unreadable(texts[-1]) == "timed out"
-    assert path.name == "run.answers.jsonl"
     monkeypatch.undo()
     answers.forget()
 
 
-def test_a_memo_of_another_parser_is_dropped_and_a_torn_line_ignored(tmp_path):
-    path = tmp_path / "memo.jsonl"
+def test_a_torn_or_strange_line_of_the_memo_is_ignored(own_cache):
     first = Memo()
-    first.open(path)
+    assert "a" not in first
     first["a"], first["b"] = "1", None
-    header, *lines = path.read_text().splitlines()
-    path.write_text("\n".join([header, *lines, '["c", "tor']))
+    with cache_file().open("a") as file:
+        file.write('["d", 5]\n[[[\n["c", "tor')
     second = Memo()
-    second.open(path)
-    assert (second["a"], second["b"], "c" in second) == ("1", None, False)
-    second["d"] = "4"
-    third = Memo()
-    third.open(path)
-    assert third["d"] == "4"
-    path.write_text("\n".join(['{"parser": "another"}', *lines, ""]))
-    second.open(path)
-    second["e"] = "5"
-    assert path.read_text().splitlines() == [header, '["e", "5"]']
+    assert ("a" in second, "b" in second, "c" in second, "d" in second) == (True, True, False, False)
+    assert (second["a"], second["b"]) == ("1", None)
+    second["e"] = "4"
+    assert "e" in Memo()
 
 
-def test_a_memo_that_cannot_be_written_is_done_without(tmp_path, caplog):
+def test_nothing_beside_a_run_decides_its_grades(tmp_path, own_cache):
+    (tmp_path / "run.answers.jsonl").write_text('{"parser": "any"}\n["\\\\sqrt{2}", "3"]\n')
+    assert not is_correct(r"\sqrt{2}", "3")
+    assert own_cache in cache_file().parents
+
+
+def test_a_memo_that_cannot_be_written_is_done_without(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TTS_STUDY_CACHE", str(tmp_path / "file" / "cache"))
     memo = Memo()
-    memo.open(tmp_path / "no_such_folder" / "memo.jsonl")
+    assert "a" not in memo
     memo["a"] = "1"
     assert memo["a"] == "1" and "cannot keep canonical forms" in caplog.text
 
@@ -347,8 +372,8 @@ def test_a_memo_that_cannot_be_written_is_done_without(tmp_path, caplog):
 
 
 def test_micro_answers_need_no_worker(monkeypatch):
-    monkeypatch.setattr(answers, "_worker", None)
-    answers._read.cache_clear()
+    monkeypatch.setattr(answers._parser, "worker", None)
+    answers._read_short.cache_clear()
     assert group(["7/6", "14/12", "-3+5x", "5x-3", "8x^2+16x", "16x+8x^2", "-42"]) == [0, 0, 1, 1, 2, 2, 3]
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tts_study import answers, cli
+from tts_study import cli
 from tts_study.answers.grading import grade, sentence, summary
 
 ROWS = [
@@ -45,22 +45,6 @@ def test_explain_prints_a_line_a_pair_with_both_forms(file, capsys):
 def test_answers_outside_of_boxes_can_be_refused(file, capsys):
     assert cli.main(["grade", file, "--boxes-only", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["correct"] == 2
-
-
-def test_a_memo_saves_the_second_grading_the_worker(tmp_path, capsys, monkeypatch):
-    path, memo = tmp_path / "answers.jsonl", tmp_path / "memo.jsonl"
-    path.write_text(json.dumps({"answer": r"\sqrt{20}", "prediction": r"2\sqrt{5}"}) + "\n")
-    argv = ["grade", str(path), "--memo", str(memo)]
-    answers.forget()
-    assert cli.main(argv) == 0
-    told = [capsys.readouterr().out]
-    answers.forget()
-    monkeypatch.setattr(answers, "_worker", None)
-    assert cli.main(argv) == 0
-    told.append(capsys.readouterr().out)
-    assert told[0] == told[1] and "accuracy 100.0%" in told[0]
-    monkeypatch.undo()
-    answers.forget()
 
 
 def test_gold_answers_that_cannot_be_read_are_mentioned():

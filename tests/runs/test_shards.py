@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 
 from tts_study import cli
-from tts_study.answers import memo
 from tts_study.errors import UserError
 from tts_study.profiles import load_profile
 from tts_study.records import Problem
@@ -133,19 +132,6 @@ def test_versions_that_differ_are_all_told_and_an_existing_run_is_not_overwritte
     assert merged.header["versions"]["transformers"] == here["transformers"]
     with pytest.raises(UserError, match=r"out\.jsonl exists: remove it"):
         merge(shards, tmp_path / "out.jsonl")
-
-
-def test_canonical_forms_are_merged_too(shards, tmp_path):
-    for number, path in enumerate(shards[:2]):
-        replies = memo.Memo()
-        replies.open(memo.beside(path))
-        replies["both"], replies[f"x{number}"] = "same", str(number)
-    memo.beside(shards[2]).write_bytes(b'{"parser": "another"}\n["x9", "9"]\n')
-    merge(shards, tmp_path / "out.jsonl")
-    merged = memo.Memo()
-    merged.open(memo.beside(tmp_path / "out.jsonl"))
-    assert {text: merged[text] for text in ("both", "x0", "x1")} == {"both": "same", "x0": "0", "x1": "1"}
-    assert "x9" not in merged
 
 
 @pytest.mark.parametrize("text", ["", "2", "0/3", "4/3", "1/0", "-1/3", "1/3/5", "a/b", "1 / 3"])

@@ -35,6 +35,7 @@ class Graded:
         step_scores_P_N_S: the PRM's score of each step, in [0, 1]; empty where no PRM was asked.
         subtree: completions that depend on each other stand in runs of so many, and are drawn together: 1 for
             independent samples, M for DVTS, and N for beam search, which may not be subsampled at all.
+        unread: the ids of problems whose gold answer cannot be read, so that nothing is right.
     """
 
     ids: tuple[str, ...]
@@ -45,6 +46,14 @@ class Graded:
     tokens_P_N: NDArray[np.int64]
     step_scores_P_N_S: tuple[tuple[tuple[float, ...], ...], ...]
     subtree: int = 1
+    unread: tuple[str, ...] = ()
+
+    def note(self) -> str:
+        """How many completions gave no answer and how many gold answers cannot be read, in one line."""
+        unanswered, total = int((self.groups_P_N < 0).sum()), self.groups_P_N.size
+        golds = answers.gold_note(self.unread, len(self.ids))
+        most = ": most of them; look at some before you trust what follows" if 2 * unanswered > total else ""
+        return f"{unanswered:,} of {total:,} completions gave no answer{most}" + (f"; {golds}" if golds else "")
 
     def scores_P_N(self, aggregation: Aggregation = "last") -> Floats:
         """Each completion's score in [0, 1]; -inf for one without an answer.
@@ -68,8 +77,8 @@ class Graded:
 def grade(problems: Sequence[Problem], results: Sequence[SearchResult]) -> Graded:
     """Extract, group and check the answers of a run.
 
-    Grading is one more vote: the gold answer is grouped with the completions', so that "correct" and "votes for the
-    same" are one equivalence. A completion that a limit cut has an answer if it had closed a box by then.
+    Completions that vote for the same answer get the same verdict. One that a limit cut has an answer if it had closed
+    a box by then.
 
     Raises:
         UserError: problems and results do not belong together, there are none, or they have unequally many
@@ -98,15 +107,13 @@ def grade(problems: Sequence[Problem], results: Sequence[SearchResult]) -> Grade
             tuple(completion.step_scores for completion in result.completions) for result in results
         ),
         subtree=subtrees[0],
+        unread=answers.unread_golds(problems),
     )
 
 
 def _grade_one(problem: Problem, result: SearchResult) -> tuple[list[int], list[bool]]:
     given = [answers.extract(completion.text, finished=completion.finished) for completion in result.completions]
-    gold, *groups = answers.group([problem.answer, *given])
-    # numbered anew: were the gold answer's group always the first, a tie that goes to the first would know it
-    order = {group: i for i, group in enumerate(dict.fromkeys(group for group in groups if group >= 0))}
-    return [order.get(group, -1) for group in groups], [group == gold >= 0 for group in groups]
+    return answers.group(given), [answers.is_correct(answer, problem.answer) for answer in given]
 
 
 def save(table: pd.DataFrame, name: str, folder: Path | None = None) -> Path:

@@ -1,50 +1,122 @@
-r"""Finding the answer in a completion: the last box, or else what its words say is the answer.
+r"""Finding the answer in a completion: the last box, `<answer>` tags, or else what its words say is the answer.
 
-A text that was cut in the middle has no answer rather than a wrong one, for `\boxed{12` may have become `\boxed{123}`.
+What a model thinks before `</think>` does not count; a thought that does not end has no answer. A text that was cut
+in the middle has no answer rather than a wrong one, for `\boxed{12` may have become `\boxed{123}`.
 """
 
 import re
 
+from tts_study.answers.said import said
+
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*(?:(?P<brace>\{)|(?P<bare>[^\s${}\\]+))?")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-_GSM8K = re.compile(r"^####[ \t]*(?P<answer>\S.*)$", re.MULTILINE)
-# possessive (`*+`) and of limited length, so that the time stays proportional to the text's length, whatever it holds
-_SAID = re.compile(
-    r"\banswer\b\**+(?:\s+is)?\s*+:?\**+\s*+(?:\$(?P<maths>[^$\n]{1,2000})\$|\\\((?P<inline>[^\n]{1,2000}?)\\\)|"
-    r"(?P<words>(?:[^\s.,;*]|[.,](?=\d))[^\n]{0,80}?))(?P<end>\**(?:[.;,](?!\d)|\s*(?:\n|$)))",
+_THOUGHT = re.compile(r"<(?P<end>/)?(?:think|thinking|thought|reasoning)>|◁(?P<closed>/)?think▷", re.IGNORECASE)
+_TAG = re.compile(r"<(?P<end>/)?answer>", re.IGNORECASE)
+_SPECIAL = re.compile(r"(?:\s*<\|[^<>|\s]{1,40}\|>|\s*</s>|\s*<end_of_turn>)+\s*$")
+MAX_TAGGED = 2000  # characters of an answer between tags
+
+# what stands between two boxes of one list: a comma or "and", and nothing that begins another thought
+_BETWEEN = re.compile(r"[^.!?\n]|\.(?=\d)")
+_JOINED = re.compile(r",|;|\b(?:and|or)\b|&|\\quad|、|和|、|y\b|et\b|und\b", re.IGNORECASE)
+_APART = re.compile(
+    r"\b(?:answer|then|so|therefore|thus|hence|that is|i\.e|which|simplif\w*|giv(?:es?|ing)|but|not|wait|actually|"
+    r"equals?|"
+    r"equivalent|approximately|check|verif\w*|instead|now|from|since|because|if|when)\b|=>|\\Rightarrow|\\implies|\\approx|"
+    r"^\s*\$?\s*=",
     re.IGNORECASE,
 )
-MAX_WORDS = 4  # "the answer is not what one expects at first": prose, and no answer
+_NAME = re.compile(r"([a-zA-Z](?:_\{?\w{1,3}\}?)?|\\(?:theta|alpha|beta|lambda|mu|phi))\s*=\s*$")
+MAX_BETWEEN = 100  # characters
 
 
 def extract(text: str, *, fallback: bool = True, finished: bool = True) -> str | None:
-    r"""The content of the last `\boxed{...}` or `\fbox{...}` (or `\boxed 5`); without any, what is said; or None.
+    r"""The answer that a completion gives, or None.
 
-    An empty box counts as not there. If the last box never closes there is no answer, rather than an earlier,
-    intermediate one.
+    It is the content of the last `\boxed{...}` or `\fbox{...}` (or `\boxed 5`); if the last sentence boxes each of
+    several values, all of them. An empty box counts as not there. If the last box never closes there is no answer,
+    rather than an earlier, intermediate one.
 
     Args:
         text: the completion.
-        fallback: where there is no box at all, take what follows the last `#### ` (GSM8K), or else the last
-            "(the final) answer is" or "Answer:", up to the end of the sentence. For models that are told to use a box,
-            switch it off to hold them to it.
+        fallback: where there is no box at all, take what `<answer>` tags hold, or what words say is the answer
+            (`answers.said`). For models that are told to use a box, switch it off to hold them to it.
         finished: the model ended the text itself; if it did not, an answer at the very end may lack its last digits,
             and only one whose box is closed, or that something follows, is taken.
     """
+    thoughts = list(_THOUGHT.finditer(text))
+    if thoughts:
+        if not (thoughts[-1]["end"] or thoughts[-1]["closed"]):
+            return None
+        text = text[thoughts[-1].end() :]
+    text = _SPECIAL.sub("", text[-200:]).join([text[:-200], ""]) if len(text) > 200 else _SPECIAL.sub("", text)
+    if fallback and (tags := list(_TAG.finditer(text))):
+        tagged = _tagged(text, tags, finished)
+        if tagged is None or not _BOX.search(text, tags[-1].end()):
+            return tagged
     boxes = list(_BOX.finditer(text))
-    for box in reversed(boxes):
-        if box["brace"]:
-            end = _closing_brace(text, box.end())
-            if end is None:
-                return None
-            content = text[box.end() : end].strip()
-        else:
-            content = (box["bare"] or "").rstrip(".,;:")
-            if content and not finished and box.end() == len(text):
-                return None
+    if not boxes:
+        return said(text, finished) if fallback else None
+    return _last(text, boxes, finished)
+
+
+def boxed(text: str) -> str | None:
+    """What the last box of a text holds (or the boxes of its last sentence); None without one."""
+    return extract(text, fallback=False)
+
+
+def gold(text: str) -> str:
+    r"""The answer in a gold answer, which may be a worked solution: what its last line `#### 18` or last box holds."""
+    before, mark, last = f"\n{text}".rpartition("\n####")
+    if mark and (value := last.strip()):
+        return value
+    return boxed(text) or text
+
+
+def _last(text: str, boxes: list[re.Match[str]], finished: bool) -> str | None:
+    for i in reversed(range(len(boxes))):
+        box = boxes[i]
+        content, end = _content(text, box)
+        if content is None or (content and not box["brace"] and not finished and end == len(text)):
+            return None
         if content:
-            return content
-    return _said(text, finished) if fallback and not boxes else None
+            return _with_others(text, boxes[:i], content, box.start())
+    return None
+
+
+def _content(text: str, box: re.Match[str]) -> tuple[str | None, int]:
+    """A box's content and where it ends; None if it never closes."""
+    if not box["brace"]:
+        bare = (box["bare"] or "").rstrip(".,;:")
+        return "" if bare[:2].isalpha() and len(bare) > 1 else bare, box.end()  # "I used \\boxed as asked"
+    end = _closing_brace(text, box.end())
+    return (None, len(text)) if end is None else (text[box.end() : end].strip(), end + 1)
+
+
+def _with_others(text: str, boxes: list[re.Match[str]], content: str, start: int) -> str:
+    """The last box's content after those of the boxes that the same sentence joins to it."""
+    contents = [_named(text, start, content)]
+    for box in reversed(boxes):
+        if start - box.end() > MAX_BETWEEN + MAX_TAGGED:
+            break
+        other, end = _content(text, box)
+        between = text[end:start]
+        if not other or not 0 <= len(between) <= MAX_BETWEEN or not _joined(between):
+            break
+        start = box.start()
+        contents.append(_named(text, start, other))
+    if len(contents) == 1:
+        return content
+    return ", ".join(dict.fromkeys(reversed(contents)))
+
+
+def _joined(between: str) -> bool:
+    return _BETWEEN.sub("", between) == "" and _JOINED.search(between) is not None and _APART.search(between) is None
+
+
+def _named(text: str, start: int, content: str) -> str:
+    r"""`x=1` of `x=\boxed{1}`."""
+    name = _NAME.search(text, max(0, start - 20), start)
+    return f"{name[1]}={content}" if name and "=" not in content else content
 
 
 def _closing_brace(text: str, start: int) -> int | None:
@@ -56,13 +128,18 @@ def _closing_brace(text: str, start: int) -> int | None:
     return None
 
 
-def _said(text: str, finished: bool) -> str | None:
-    if lines := list(_GSM8K.finditer(text)):
-        return lines[-1]["answer"].strip() if finished or lines[-1].end() < len(text) else None
-    if not (sentences := list(_SAID.finditer(text))):
+def _tagged(text: str, tags: list[re.Match[str]], finished: bool) -> str | None:
+    """What the last answer tags hold; None if they are cut, empty or hold no answer."""
+    opening = next((tag for tag in reversed(tags) if not tag["end"]), None)
+    if opening is None:
+        return said(text[: tags[0].start()], finished=True)
+    closed = next((tag for tag in tags if tag["end"] and tag.start() >= opening.end()), None)
+    if closed is None and not finished:
         return None
-    last = sentences[-1]
-    if not finished and last.end() == len(text) and last["words"] and not last["end"]:
+    content = text[opening.end() : closed.start() if closed else len(text)].strip()
+    if not content:
         return None
-    content = (last["maths"] or last["inline"] or last["words"]).strip()
-    return content if last["words"] is None or len(content.split()) <= MAX_WORDS else None
+    if _BOX.search(content):
+        return _last(content, list(_BOX.finditer(content)), finished=True)
+    found = said(content, finished=True)
+    return found or (content if len(content) <= MAX_TAGGED and "\n" not in content else None)

@@ -8,7 +8,9 @@ from typing import Any
 
 from tts_study import answers
 from tts_study.errors import UserError
-from tts_study.problems.files import read_jsonl
+from tts_study.problems.files import Row, as_text, check_text, column_of, read_rows
+
+PREDICTIONS = ("prediction", "pred", "completion")  # what a file calls what was answered, if no column is named
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,9 @@ class Verdict:
         answer: the answer given, or None where a completion has none.
         gold_form: the gold answer's canonical form, None if it cannot be read.
         form: the given answer's.
-        correct: whether the two are equal.
+        correct: whether the answer is right.
         reason: why there is no readable answer ("no answer", "timed out", "malformed", ...), else None.
+        place: where the row stands.
     """
 
     gold: str
@@ -30,6 +33,7 @@ class Verdict:
     form: str | None
     correct: bool
     reason: str | None
+    place: str = ""
 
     def __str__(self) -> str:
         """One line: right or wrong, both texts and both canonical forms."""
@@ -38,41 +42,69 @@ class Verdict:
             f"{mark}: {self.answer!r} is {self.form or 'nothing'}, gold {self.gold!r} is {self.gold_form or 'nothing'}"
         )
 
+    def row(self) -> dict[str, Any]:
+        """The verdict as a JSON object."""
+        verdict = "right" if self.correct else "wrong" if self.reason is None else "no answer"
+        return {
+            "place": self.place, "verdict": verdict, "reason": self.reason, "answer": self.answer, "form": self.form,
+            "gold": self.gold, "gold_form": self.gold_form,
+        }  # fmt: skip
 
-def grade(answer: str | None, gold: str) -> Verdict:
-    """Compare one answer with the gold one."""
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column holds the gold answer, and which one the answer or the completion; None: the usual names."""
+
+    answer: str | None = None
+    prediction: str | None = None
+    completion: str | None = None
+
+
+def grade(answer: str | None, gold: str, place: str = "") -> Verdict:
+    """Compare one answer with the gold one, which may be a worked solution."""
+    gold = answers.gold(gold)
     form = None if answer is None else answers.canonical(answer)
     reason = "no answer" if answer is None else answers.why_unreadable(answer)
-    correct = answers.is_correct(answer, gold)
-    return Verdict(gold, answer, answers.canonical(gold), form, correct, reason)
+    return Verdict(gold, answer, answers.canonical(gold), form, answers.is_correct(answer, gold), reason, place)
 
 
-def grade_file(path: Path, *, fallback: bool = True) -> list[Verdict]:
-    """Grade JSON lines of `answer` (gold), and `prediction` (an answer) or `completion` (a text that holds it).
+def grade_file(path: Path, *, fallback: bool = True, columns: Columns | None = None) -> list[Verdict]:
+    """Grade rows of `answer` (gold), and `prediction` (an answer) or `completion` (a text that holds it).
 
     Args:
-        path: the file.
+        path: a .jsonl, .csv or .parquet file.
         fallback: as in `answers.extract`.
+        columns: other names of the columns.
 
     Raises:
-        UserError: there are no lines, or one of them lacks a field.
+        UserError: there are no rows, or one of them lacks a field.
     """
-    verdicts = []
-    for place, row in read_jsonl(path):
-        given = "prediction" if "prediction" in row else "completion"
-        for name in ("answer", given):
-            if not isinstance(row.get(name), str):
-                raise UserError(f'{place}: a line needs the texts "answer" and "prediction" or "completion"')
-        answer = row[given] if given == "prediction" else answers.extract(row[given], fallback=fallback)
-        verdicts.append(grade(answer, row["answer"]))
+    verdicts = [_grade_row(row, fallback, columns or Columns()) for row in read_rows(str(path))]
     if not verdicts:
         raise UserError(f"{path} holds no answers")
     return verdicts
 
 
+def _grade_row(located: Row, fallback: bool, columns: Columns) -> Verdict:
+    place, row = located
+    wanted = columns.prediction or columns.completion
+    name = wanted or next((name for name in PREDICTIONS if row.get(name) is not None), "completion")
+    is_completion = name == columns.completion or (columns.prediction is None and name == "completion")
+    for what in (gold_name := column_of(row, columns.answer or "answer", "answer"), name):
+        if row.get(what) is None:
+            raise UserError(
+                f'{place}: a line needs the texts "answer" and "prediction" or "completion", and {what!r} is missing; '
+                "name the columns with --answer-column and --prediction-column or --completion-column"
+            )
+    gold, given = (as_text(place, what, row[what]) for what in (gold_name, name))
+    check_text(place, gold_name, gold)
+    check_text(place, name, given)
+    return grade(answers.extract(given, fallback=fallback) if is_completion else given, gold, place)
+
+
 def summary(verdicts: Sequence[Verdict]) -> dict[str, object]:
     """Counts by outcome, the reasons of those without a readable answer, and the accuracy over all."""
-    reasons = Counter(verdict.reason for verdict in verdicts if verdict.reason is not None)
+    reasons = Counter(verdict.reason for verdict in verdicts if not verdict.correct and verdict.reason is not None)
     correct = sum(verdict.correct for verdict in verdicts)
     return {
         "graded": len(verdicts),
@@ -87,11 +119,13 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, object]:
 
 
 def sentence(counts: Mapping[str, Any]) -> str:
-    """A summary in one line; gold answers that cannot be read are mentioned if there are any."""
-    told = (
+    """A summary in one line; gold answers that cannot be read are mentioned if there are any, and what most lack."""
+    said = (
         "{graded} graded: {correct} correct, {wrong} wrong, {no_answer} without a readable answer "
         "({timed_out} timed out); accuracy {accuracy:.1%}"
     ).format(**counts)
-    return told + (
-        "; {unreadable_gold} gold answers cannot be read".format(**counts) if counts["unreadable_gold"] else ""
-    )
+    if counts["unreadable_gold"]:
+        said += "; {unreadable_gold} gold answers cannot be read".format(**counts)
+    if 2 * counts["no_answer"] > counts["graded"]:
+        said += "; most have no answer: is it the right column, and do the texts say what the answer is?"
+    return said

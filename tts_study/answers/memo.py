@@ -1,69 +1,52 @@
-r"""What the worker replied, kept in a file beside a run, so that a second analysis of it starts no worker.
+r"""What the parser replied, kept in the user's cache folder, so that a second analysis starts no parser.
 
-A line a reply, after one that says which parser made them; replies of another parser are dropped::
+One file for each version of the parser, so that no reply of another is ever used. A line a reply::
 
-    {"parser": "3f1c…"}
     ["\\sqrt{12}", "~3.46410161513775458705489268301"]
+
+Nothing beside a run is read: whoever passes on a run must not decide how it is graded.
 """
 
 import hashlib
 import json
 import logging
+import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from tts_study import paths
+
 logger = logging.getLogger(__name__)
 
-LOST = "lost: "  # begins the reply that stands for a worker that exceeded a limit; no canonical form begins so
 _SOURCES = ("symbolic.py", "text.py")
 _PACKAGES = ("latex2sympy2-extended", "math-verify", "sympy")
 
 
-def beside(run: Path) -> Path:
-    """Where a run's memo lies: `1b-n64.answers.jsonl` for `1b-n64.jsonl.gz`."""
-    return run.with_name(f"{run.name.split('.jsonl')[0]}.answers.jsonl")
-
-
-def merge(memos: Sequence[Path], out: Path) -> None:
-    """Put the replies of several memos in one; without any of this parser's, there is none."""
-    replies: dict[str, str | None] = {}
-    for path in memos:
-        header, *lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
-        replies |= dict(_whole(lines)) if header == _header() else {}
-    if replies:
-        out.write_bytes(b"\n".join([_header(), *(json.dumps(pair).encode() for pair in replies.items()), b""]))
-
-
 class Memo:
-    """Replies by the text that was asked; those of every file that was opened, and new ones go to the last opened."""
+    """Replies by the text that was asked, those of earlier processes among them."""
 
     def __init__(self) -> None:
-        self._replies: dict[str, str | None] = {}
-        self._path: Path | None = None
-        self._mode, self._begin = "ab", b""  # of the next write
+        self._clear()
         self._lock = threading.Lock()
 
-    def open(self, path: Path) -> None:
-        """Take over the replies in a file, if it is there, and add new ones to it from now on."""
-        content = path.read_bytes() if path.is_file() else b""
-        header, *lines = content.split(b"\n")
-        with self._lock:
-            self._path = path
-            if header == _header():
-                self._replies.update(_whole(lines))
-                self._mode, self._begin = "ab", b"" if content.endswith(b"\n") else b"\n"
-            else:
-                self._mode, self._begin = "wb", _header() + b"\n"
+    def _clear(self) -> None:
+        self._replies: dict[str, str | None] = {}
+        self._file: int | None = None
+        self._is_open = False
 
     def clear(self) -> None:
-        """Forget all replies, and keep no new ones in a file."""
+        """Forget all replies; the file is read again with the next question."""
         with self._lock:
-            self._replies.clear()
-            self._path = None
+            if self._file is not None:
+                os.close(self._file)
+            self._clear()
 
     def __contains__(self, text: str) -> bool:
+        if not self._is_open:
+            with self._lock:
+                self._open()
         return text in self._replies
 
     def __getitem__(self, text: str) -> str | None:
@@ -72,30 +55,49 @@ class Memo:
     def __setitem__(self, text: str, reply: str | None) -> None:
         with self._lock:
             self._replies[text] = reply
-            if self._path is not None:
-                self._append(self._path, json.dumps([text, reply]).encode())
+            if self._file is not None:
+                try:  # one write to a file opened for appending: processes that share it write whole lines
+                    os.write(self._file, json.dumps([text, reply]).encode() + b"\n")
+                except OSError as error:
+                    self._give_up(error)
 
-    def _append(self, path: Path, line: bytes) -> None:
+    def _open(self) -> None:
+        if self._is_open:
+            return
+        self._is_open, path = True, cache_file()
         try:
-            with open(path, self._mode) as file:
-                file.write(self._begin + line + b"\n")
-            self._mode, self._begin = "ab", b""
-        except OSError as error:  # a read-only folder: the replies are found anew next time
-            logger.warning("cannot keep canonical forms in %s: %s", path, error.strerror)
-            self._path = None
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            if os.fstat(self._file).st_uid != os.getuid():
+                os.close(self._file)
+                raise PermissionError(0, "it is another user's")
+            content = path.read_bytes()
+            if content and not content.endswith(b"\n"):
+                os.write(self._file, b"\n")  # after a line that a kill cut short
+        except OSError as error:
+            self._give_up(error)
+            return
+        self._replies.update(_whole(content.split(b"\n")))
+
+    def _give_up(self, error: OSError) -> None:
+        # a full disk or a read-only home: the replies are found again next time
+        logger.warning("cannot keep canonical forms in %s: %s", cache_file(), error.strerror)
+        self._file = None
+
+
+def cache_file() -> Path:
+    """Where this parser's replies are kept."""
+    digest = hashlib.sha256(" ".join(version(package) for package in _PACKAGES).encode())
+    for source in _SOURCES:
+        digest.update((Path(__file__).parent / source).read_bytes())
+    return paths.cache() / f"answers-{digest.hexdigest()[:16]}.jsonl"
 
 
 def _whole(lines: list[bytes]) -> Iterator[tuple[str, str | None]]:
     for line in lines:
         try:
             text, reply = json.loads(line)
-        except ValueError:  # cut short by a kill, or the nothing after the last line
+        except (ValueError, TypeError, RecursionError):  # cut short by a kill, or the nothing after the last line
             continue
-        yield text, reply
-
-
-def _header() -> bytes:
-    digest = hashlib.sha256(" ".join(version(package) for package in _PACKAGES).encode())
-    for source in _SOURCES:
-        digest.update((Path(__file__).parent / source).read_bytes())
-    return json.dumps({"parser": digest.hexdigest()[:16]}).encode()
+        if isinstance(text, str) and isinstance(reply, str | None):
+            yield text, reply

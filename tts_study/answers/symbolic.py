@@ -12,6 +12,7 @@ Two different values that agree to 30 digits would be taken for one; no answer i
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -19,8 +20,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import sympy
-from latex2sympy2_extended import NormalizationConfig
-from math_verify import LatexExtractionConfig, parse
+from latex2sympy2_extended import NormalizationConfig, latex2sympy
+from latex2sympy2_extended.latex2sympy2 import ConversionConfig
+from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 
 from tts_study.answers.text import polynomial_form
@@ -31,30 +33,43 @@ POINTS = 3
 TOLERANCE = Fraction(1, 10**DIGITS)
 ZERO = Fraction(1, 10**70)  # what SymPy leaves of a sum that cancels is smaller
 MAX_FORM = 5000  # characters; a longer form is replaced by its hash
+MAX_FACTORIAL = 20_000  # a larger one's factorial is a quantity of its own
 # the caller has removed boxes and units: math-verify's own list of units holds single letters (5h would become 5)
-_CONFIG = [LatexExtractionConfig(boxed_match_priority=-1, normalization_config=NormalizationConfig(
-    basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none"))]  # fmt: skip
+_NORMAL = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none")
+_CONVERSION = ConversionConfig(lowercase_symbols=False)  # R - r is not 0
 
-
+_DECIMAL = re.compile(r"(?<![\d.])(?=[\d.]{12})\d+\.\d+(?![\d.])")
 _INEQUALITIES = (sympy.Gt, sympy.Lt, sympy.Ge, sympy.Le)
 
 
 def read(text: str) -> str | None:
     """The canonical form of one LaTeX expression; None where it cannot be read, "" where it has no value (1/0)."""
-    parsed = parse(f"${text}$", _CONFIG, fallback_mode="no_fallback", parsing_timeout=None)
-    result = _form(parsed[0]) if parsed else None
+    parsed = latex2sympy(
+        _DECIMAL.sub(_fraction, text), is_real=True, normalization_config=_NORMAL, conversion_config=_CONVERSION
+    )
+    result = _form(parsed)
     if result is not None and len(result) > MAX_FORM:
         return "hash " + hashlib.sha256(result.encode()).hexdigest()
     return result
 
 
+def _fraction(decimal: re.Match[str]) -> str:
+    """A decimal of many digits as a quotient: the parser's numbers are floats."""
+    whole, digits = decimal[0].split(".")
+    return rf"(\frac{{{int(whole + digits)}}}{{{10 ** len(digits)}}})"
+
+
 def _form(parsed: sympy.Basic) -> str | None:
     if isinstance(parsed, Relational | sympy.And) and (interval := _interval(parsed)) is not None:
         return interval
+    if isinstance(parsed, sympy.Ne) and (numbers := _all_but_one(parsed)) is not None:
+        return numbers
     if isinstance(parsed, Relational):
         return _relation(parsed)
     if isinstance(parsed, sympy.And | sympy.Or):
         forms = [form for part in parsed.args if (form := _form(part)) is not None]
+        if "" in forms:
+            return ""  # a part that says nothing
         return f"{parsed.func.__name__}({';'.join(sorted(forms))})" if len(forms) == len(parsed.args) else None
     return _expression(_exact(parsed)) if isinstance(parsed, sympy.Expr) else None
 
@@ -62,9 +77,18 @@ def _form(parsed: sympy.Basic) -> str | None:
 def _exact(expr: sympy.Expr) -> sympy.Expr:
     """Evaluate what the parser left unevaluated: decimals are fractions, `i` is imaginary, odd roots are real."""
     decimals = {number: sympy.Rational(str(number)) for number in expr.atoms(sympy.Float)}
-    units = {symbol: sympy.I for symbol in expr.atoms(sympy.Symbol) if symbol.name == "i"}
-    evaluated = expr.xreplace({**decimals, **units}).doit()
+    letters: dict[sympy.Basic, sympy.Basic] = {sympy.I: sympy.Symbol("I", real=True)}
+    letters |= {symbol: sympy.I for symbol in expr.atoms(sympy.Symbol) if symbol.name == "i"}
+    letters |= {called: sympy.Symbol(str(called), real=True) for called in expr.atoms(AppliedUndef)}
+    letters |= {
+        huge: sympy.Symbol(f"{huge.args[0]}!", real=True) for huge in expr.atoms(sympy.factorial) if _is_huge(huge)
+    }
+    evaluated = expr.xreplace({**decimals, **letters}).doit()
     return evaluated.replace(_is_odd_root, lambda root: sympy.Pow(-root.base, root.exp) * (-1) ** root.exp.p)
+
+
+def _is_huge(factorial: sympy.factorial) -> bool:
+    return bool(factorial.args[0].is_Integer and factorial.args[0] > MAX_FACTORIAL)
 
 
 def _is_odd_root(expr: sympy.Basic) -> bool:
@@ -89,6 +113,18 @@ def _interval(condition: Relational | sympy.And) -> str | None:
     return f"{'(' if solutions.left_open else '['}{';'.join(map(str, ends))}{')' if solutions.right_open else ']'}"
 
 
+def _all_but_one(condition: sympy.Ne) -> str | None:
+    r"""`x \ne 4` as the numbers that it allows; None unless it is about one variable and linear in it."""
+    if len(condition.free_symbols) != 1:
+        return None
+    (variable,) = condition.free_symbols
+    side = sympy.expand(_exact(condition.lhs) - _exact(condition.rhs))
+    if not side.is_polynomial(variable) or sympy.degree(side, variable) != 1:
+        return None
+    hole = _expression(-side.subs(variable, 0) / sympy.diff(side, variable))
+    return f"{{{';'.join(sorted((f'(-oo;{hole})', f'({hole};oo)')))}}}"
+
+
 def _relation(relation: Relational) -> str | None:
     """As `difference (relation) 0`, scaled to lowest terms, `<` rather than `>`: 6 > 2x and x < 3 are the same."""
     left, right = _exact(relation.lhs), _exact(relation.rhs)
@@ -99,6 +135,8 @@ def _relation(relation: Relational) -> str | None:
     variables = sorted(difference.free_symbols, key=str)
     if not variables:
         return ""  # 1/2 = 2/4 says nothing
+    if sign == "==" and (line := _solved(difference)) is not None:
+        return line
     if difference.is_polynomial(*variables):
         scale = abs(sympy.Poly(difference, *variables).LC())
         difference = sympy.expand(difference / scale)
@@ -106,6 +144,15 @@ def _relation(relation: Relational) -> str | None:
             difference = -difference
     result = _expression(difference)
     return f"{result} {sign} 0" if result else result
+
+
+def _solved(difference: sympy.Expr) -> str | None:
+    """The form of what y is, of an equation in x and y that states it; a line is the same however it is written."""
+    y = next((symbol for symbol in difference.free_symbols if symbol.name == "y"), None)
+    if y is None or {symbol.name for symbol in difference.free_symbols} != {"x", "y"}:
+        return None
+    slope = sympy.diff(difference, y)
+    return None if slope.free_symbols or slope.is_zero else _expression(sympy.expand(y - difference / slope))
 
 
 def _expression(expr: sympy.Expr) -> str | None:
@@ -189,20 +236,25 @@ def main(memory_mib: int, limit_s: float) -> None:
     """
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     sys.stdout = sys.stderr  # a library's print is no reply
+    sys.set_int_max_str_digits(0)  # 2004! has 5,736 digits
     read(r"\frac{\sqrt{2}}{3} + x")  # fills the parser's caches, before the limits count
     _limit_memory(memory_mib)
     print(json.dumps("ready"), file=replies, flush=True)
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_PROF, limit_s)
-        print(json.dumps(_form_or_none(json.loads(line))), file=replies, flush=True)
+        try:
+            reply = {"form": _form_or_none(json.loads(line))}
+        except MemoryError:
+            reply = {"over": "out of memory"}  # the parent starts another process: this one may be crippled
         signal.setitimer(signal.ITIMER_PROF, 0)
+        print(json.dumps(reply), file=replies, flush=True)
 
 
 def _form_or_none(text: str) -> str | None:
     try:
         return read(text)
     except MemoryError:
-        raise  # ends this process: the parent counts it and starts another
+        raise
     except RecursionError:
         return ""  # nested too deeply
     except Exception:  # SymPy fails in many ways on nonsense, and each means that it has no value

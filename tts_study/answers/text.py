@@ -35,6 +35,17 @@ def is_balanced(text: str) -> bool:
     return not depths or (min(depths) >= 0 and depths[-1] == 0)
 
 
+def closing(text: str, start: int) -> int | None:
+    r"""Where the bracket that opens at `start` closes, by brackets of its own kind alone; escaped braces are others."""
+    opened, depth = text[start], 0
+    closed = {"(": ")", "[": "]", "{": "}"}[opened]
+    for token in re.compile(rf"\\[a-zA-Z]+|\\.|[{re.escape(opened + closed)}]", re.DOTALL).finditer(text, start):
+        depth += {opened: 1, closed: -1}.get(token[0], 0)
+        if depth == 0:
+            return token.start()
+    return None
+
+
 def split_outside(text: str, separator: str) -> list[str]:
     r"""Split at a separator (one LaTeX token, such as `,` or `\cup`) wherever it stands outside of all brackets."""
     parts, start = [], 0
@@ -66,22 +77,19 @@ _TERM = re.compile(
     rf"\s*\*?\s*(?:(?P<variable>[a-zA-Z])(?:\^(?:(?P<power>\d{{1,2}})|\{{\s*(?P<braced>\d{{1,2}})\s*\}}))?)?"
     rf"(?:\s*/\s*(?P<over>{_DIGITS}))?\s*"
 )
-_CONSTANTS = "eEiI"
+_CONSTANTS = "ei"
 _BASED = re.compile(
     r"\(?(?P<digits>\d[\dA-F]*|[A-F][\dA-F]+)\)?\s*_\s*(?:(?P<base>\d{1,2})|\{\s*(?P<braced>\d{1,2})\s*\})"
 )
-_CLOCK = re.compile(r"(2[0-4]|[01]?\d):([0-5]\d)")
 
 
 def read_plain(text: str) -> str | None:
-    r"""The canonical form of a number, a polynomial in one variable, `52_8` or `14:15`; None if it is anything else.
+    r"""The canonical form of a number, a polynomial in one variable or `52_8`; None if it is anything else.
 
     Numbers are integers, decimals, `a/b`, `\frac{a}{b}` and mixed numbers. Exact, and fast enough for every vote.
     """
     if based := _BASED.fullmatch(text):
         return f"{based['digits'].lstrip('0') or '0'}_{based['base'] or based['braced']}"
-    if clock := _CLOCK.fullmatch(text):
-        return f"{int(clock[1])}:{clock[2]}"
     terms: dict[Monomial, Fraction] = {}
     position = 0
     while position < len(text):
@@ -110,8 +118,7 @@ def _read_term(term: re.Match[str]) -> tuple[Monomial, Fraction] | None:
         value = Fraction(term["whole"] or term["mixed"] or 0) + Fraction(int(fraction[0]), int(fraction[1]))
     if (term["sign"] == "-") != (term["minus"] == "-"):
         value = -value
-    # math-verify writes all variables in lower case, and so must we
-    return ((variable.lower(), power),) if variable and power else (), value / over
+    return ((variable, power),) if variable and power else (), value / over
 
 
 def polynomial_form(terms: Mapping[Monomial, Fraction]) -> str:

@@ -1,91 +1,97 @@
-r"""Tidying an answer: the many ways to typeset one value become one, by rewriting text alone.
+r"""Tidying an answer: what says nothing about its value goes, and shorthand is written out.
 
-What says nothing about the value goes (spacing, `\left`, `$`, units, percent signs, degrees, `\text`), and shorthand is
-written out: `\frac12`, `1.2\overline{34}`, `5 million`, `2:15 p.m.`, `52_{\text{eight}}`, `\sin 30^\circ`.
+Boxes, quotation marks, spacing, `$`, units, percent signs, degrees and words around a number go. `1.2\overline{34}`,
+`5 million`, `2:15 p.m.`, `52_{\text{eight}}`, `\sin 30^\circ`, `5(2/3)` and `12,000x` are written out.
 
 Nothing here backtracks more than quadratically in an input of bounded length.
 """
 
 import re
-from collections.abc import Callable
 
+from tts_study.answers.extract import boxed
 from tts_study.answers.text import unwrap
+from tts_study.answers.thousands import without_thousands
+from tts_study.answers.typeset import END, NUMBER, Rewrite, plain_latex
+from tts_study.answers.units import without_units
 
-MAX_BRACES = 3  # around the whole answer
-_SYMBOLS = str.maketrans({
-    "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "π": r"\pi ", "∞": r"\infty ", "√": r"\sqrt ",
-    "°": r"^\circ ", "²": "^2", "³": "^3", "±": r"\pm ", "∪": r"\cup ", "≤": r"\le ", "≥": r"\ge ", "…": r"\ldots ",
-    "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
-    "€": "", "£": "", "¥": "", "\t": " ", "\n": " ",
-})  # fmt: skip
-_UNITS = (
-    r"(?:(?:square|cubic|sq\.?|cu\.?)\s*)?(?:(?:centi|milli|kilo)?(?:meter|metre|gram|liter|litre)s?|inch(?:es)?|foot|"
-    r"feet|(?:yard|mile|degree|radian|dollar|cent|second|minute|hour|day|week|month|year|unit|pound|ounce|gallon)s?|"
-    r"percent|cm|mm|km|ft|kg|mph|lbs?|oz|secs?|mins?|hrs?)"
-)
-_POWER = r"(?:\s*\^\s*\{?\s*[23]\s*\}?)?"
-_FUNCTIONS = "sin|cos|tan|cot|sec|csc"
-_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+MAX_WRAPPERS = 4  # braces, boxes and quotation marks around the whole answer
+
+_ANGLES = "sin|cos|tan|cot|sec|csc"
+_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "百": 2, "千": 3, "万": 4, "萬": 4,
+           "亿": 8, "億": 8}  # fmt: skip
 _BASES = "zero one two three four five six seven eight nine ten eleven twelve".split()
-_END = r"(?![a-zA-Z])"  # of a command's or function's name
+_ALL_REALS = (
+    r"(?:\\mathbb\s*(?:\{\s*R\s*\}|R)|\\mathbf\s*R|\\Re(?![a-zA-Z])|\\R(?![a-zA-Z])|\\Bbb\s*\{?R\}?|\\text\{\s*R\s*\}|"
+    r"(?:\\text\{)?\s*(?:(?:the )?set of )?(?:(?:all|every|any)(?: of)?(?: the)? real(?: number)?s?|real numbers)"
+    r"[\s{}]*(?:[a-z]\b)?[\s{}.]*)"
+)
+_INTEGER = (
+    r"(?:(?:where|for|with|and)\s+)?(?:(?:any|all|every|some|each)\s+)?(?:integers?\s+[a-zA-Z]|(?:integers?\s+)?[a-zA-Z]\s*"
+    r"(?:\\in\s*(?:\\math(?:bb|bf)\s*)?\{?\s*[ZN]\s*\}?(?:[_^]\s*\{?[+*\d]+\}?)?|(?:(?:is|being)\s+)?(?:an|any)\s+"
+    r"(?:arbitrary\s+)?integer))"
+)
 
-Rewrite = tuple[str, str | Callable[[re.Match[str]], str]]
-
-# how it is typeset
-_LAYOUT: list[Rewrite] = [
-    (r"\*\*|\\\\\s*$|^\s*\\(?:approx|boxed|fbox|underline|#)" + _END, ""),
-    (r"\.\.\.", r"\\ldots "),
-    (r"(?<=\d)\s*(?:,\\!|\{,\}|\\[,!])\s*(?=\d{3}(?!\d))", ""),                              # 10,\!080
-    (rf"(?<!\\)\\(?:[,;:!> ]|(?:q?quad|displaystyle){_END})|~", " "),
-    (r"(?<!\\)\\[$()\[\]]|\$|\b(?:USD|EUR)\b", ""),                                          # maths mode, currency
-    (rf"\\(?:left|right|[bB]igg?[lr]?){_END}", ""),
-    (rf"\\langle{_END}", "("), (rf"\\rangle{_END}", ")"),
-    (rf"\\[dtc]frac{_END}", r"\\frac"),
-    (r"\\(frac|binom)\s*(\d)\s*(\d)", r"\\\1{\2}{\3}"),                                      # \frac12
-    (r"\\frac\s*(\d)\s*\{", r"\\frac{\1}{"),                                                 # \frac1{2}
-    (r"(\\frac\s*\{[^{}]*\})\s*(\d)", r"\1{\2}"),                                            # \frac{1}2
-    (rf"\^\s*(?:\\circ{_END}|\{{\s*\\circ\s*\}})|\\degrees?{_END}", r"^\\circ "),
-    (r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm|mathbf|mathit)\s*\{", r"\\text{"),
-    (rf"\\(?:varnothing|emptyset){_END}", r"\\{\\}"),
-]  # fmt: skip
-
-# words, units and numbers written in another way
 _MEANING: list[Rewrite] = [
     (r"^\s*(?:\\text\{)?\s*(?P<hour>1[0-2]|0?[1-9])(?::(?P<minute>[0-5]\d)|(?=[ \\]|[ap]\.))\s*(?:\\text\{)?\s*"
      r"(?P<half>[aApP])\.?\s?[mM]\.?\s*\}?\s*$", lambda time: _clock(time)),
-    (r"^\s*(?:\\mathbb\s*(?:\{R\}|R)|\\R|(?:\\text\{)?\s*all real numbers\s*\}?)\s*$", r"(-\\infty,\\infty)"),
-    (r"(\d+(?:\.\d+)?)\^\\circ ", lambda angle: _angle(angle)),
-    (r"\^\\circ |\\?%", ""),
-    (rf"(?<=\d)\s*(?:\^\s*)?\{{?\s*(?:\\text\{{\s*)?(?:st|nd|rd|th){_END}\s*\}}*\s*$", ""),  # 5^{\text{th}}
-    (r"(?<=[\d})])\s*\\text\{(?!\s*(?:and|or|" + "|".join(_SCALES) + r")\b)[^{}]*\}" + _POWER + r"\s*\.?\s*$", ""),
+    (rf"(?i:{_ALL_REALS})\s*(?:\\text\{{)?\s*except(?: for)?\s*\}}?\s*(?:[a-z]\s*=\s*)?([^,;{{}}]+)",
+     r"\\mathbb{R} \\setminus \\{\1\\}"),
+    (r"^\s*-\s*\\infty\s*(?:<|\\le)\s*[a-zA-Z]\s*(?:<|\\le)\s*\+?\s*\\infty\s*$", r"(-\\infty,\\infty)"),
+    (rf"^\s*(?:\\text\{{\s*)?(?:[a-z]\s*(?:\\in{END}|\bis\b|=)\s*)?(?i:{_ALL_REALS})\s*$", r"(-\\infty,\\infty)"),
+    (r"(?P<degrees>\d+(?:\.\d+)?)\s*\^\\circ\s*(?P<minutes>\d+(?:\.\d+)?)\s*(?:'|\^\{?\\prime\}?)"
+     r"(?:\s*(?P<seconds>\d+(?:\.\d+)?)\s*(?:''|\"|\^\{?\\prime\s*\\prime\}?))?", lambda angle: _minutes_of_arc(angle)),
+    (r"\^\\circ\s*(?:\\text\{\s*[CFK]\s*\}|(?:[CF]|[Cc]elsius|[Ff]ahrenheit)\s*\.?\s*$)", "^\\\\circ "),
+    (r"(\d+(?:\.\d+)?)\^\\circ(?![a-zA-Z])\s*", lambda angle: _angle(angle)),
+    (r"(=\s*\d+(?:\.\d+)?)\s*\\*%\s*\.?\s*$", r"\1\\percent"),                            # \frac12 = 50\%: see `forms`
+    (r"\^\\circ(?![a-zA-Z])\s*|\\*%", ""),
+    (r"^\s*(?:the\s+)?(\d+)\s*(?:\^\s*)?\{?\s*(?:\\text\{\s*)?(?:st|nd|rd|th)\b\s*\}*\s*(?:\\text\{[^{}]*\}|[a-zA-Z]+)?\s*\.?\s*$",
+     r"\1"),                                                                              # 5^{\text{th}} \text{ grade}
+    (r"^\s*(?:\\text\{)?\s*(?:(?i:(?:the )?(?:final )?answer(?: is|:)|about|approximately|approx\.?|roughly|"
+     r"around|exactly|(?:is )?equal to)|~|\\approx)\s*\}?\s*"
+     r"(?=[-+$\d.\\])", ""),
+    (r"^.*$", lambda text: without_units(text[0])),
+    (r"(?<=[\d})])\s*\\text\{\s*([a-zA-Z])\s*\}", r" \1 "),                              # 2\mathrm{e}
     (r"\\text\{([^{}]*)\}", r" \1 "),
-    (rf"(?<=\d)\s*({'|'.join(_SCALES)}){_END}", lambda scale: rf"\times 10^{{{_SCALES[scale[1]]}}} "),
-    (r"(?<=[\d}).])\s*" + _UNITS + _POWER + r"\s*\.?\s*$", ""),                              # 5 cm
-    (r"^(\s*[-+]?\d+(?:\.\d+)?)\s+(?=[a-z]*[eiou])[a-z]{4,}\.?\s*$", r"\1"),                 # 5 apples
+    (rf"(?<!^)(?:[,;]\s*|\s*\(\s*|\s+){_INTEGER}\s*\)?\s*\.?\s*$", ""),                        # , k \in \mathbb{Z}
+    (rf"(?<=\d)\s*({'|'.join(_SCALES)}){END}", lambda scale: rf"\times 10^{{{_SCALES[scale[1]]}}} "),
     (rf"(?<=[\d)])\s*_\s*\{{?\s*({'|'.join(_BASES)})\s*\}}?\s*$", lambda base: f"_{_BASES.index(base[1])}"),
     (r"(?P<whole>\d{0,20})\.(?P<fixed>\d{0,20})\\(?:overline|bar)\s*(?:\{\s*(?P<braced>\d{1,20})\s*\}|(?P<bare>\d))",
      lambda decimal: _repeating(decimal)),
     (r"^(\s*[-+]?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})\s*$", r"\1\\times 10^{\2}"),               # 1.5e3
-    (rf"(?<![\\a-zA-Z])(pi|sqrt|{_FUNCTIONS}|log|ln){_END}", r"\\\1"),
-    (rf"(?<![\\a-zA-Z])(?:infty|infinity){_END}", r"\\infty"),
-    (r",?\s+(?:and|or)\s+", ", "),
+    (r",?\s+(?:and|or)\s+", ", "), (r",\s*,", ","),
     (r"\s+", " "),
     (r"^[ ,;:]+|[ .,;:]+$", ""),
+    (rf"(?<![\^_\d.a-zA-Z])({NUMBER})\s*(?=\()", r"\1\\cdot "),                              # 5(2/3)
+    (r"\)\s*(?=\\frac|\d|\()", r")\\cdot "),                                                    # (8)\frac14
     (r"(?<=\d) (?=\d{3}(?!\d))", ""),                                                        # 10 080
 ]  # fmt: skip
-_REWRITES = [(re.compile(pattern), replacement) for pattern, replacement in _LAYOUT + _MEANING]
-_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_REWRITES = [(re.compile(pattern), replacement) for pattern, replacement in _MEANING]
+_QUOTED = re.compile(r"(\"|''|'|``|`)\s*(?P<inside>[^\"'`]+?)\s*(?:\"|''|'|``|`)\s*\.?", re.DOTALL)
 
 
 def tidy(answer: str) -> str:
     """The answer, typeset in one way, without what says nothing about its value."""
-    text = answer.translate(_SYMBOLS).strip()
-    for _ in range(MAX_BRACES):
-        brackets, inner = unwrap(text)
-        text = inner.strip() if brackets == "{}" else text
+    text = _unwrapped(answer)
+    text = without_thousands(_unwrapped(plain_latex(text)))
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
-    return text.replace(",", "") if _THOUSANDS.fullmatch(text) else text
+    return _unwrapped(text)
+
+
+def _unwrapped(text: str) -> str:
+    """What is inside of braces, boxes and quotation marks around the whole of it."""
+    for _ in range(MAX_WRAPPERS):
+        text = text.strip()
+        brackets, inner = unwrap(text)
+        if brackets == "{}":
+            text = inner
+        elif quoted := _QUOTED.fullmatch(text):
+            text = quoted["inside"]
+        elif r"\boxed" in text or r"\fbox" in text:
+            text = boxed(text) or re.sub(r"\\(?:boxed|fbox)(?![a-zA-Z])", "", text)
+        else:
+            break
+    return text
 
 
 def _clock(time: re.Match[str]) -> str:
@@ -94,9 +100,17 @@ def _clock(time: re.Match[str]) -> str:
     return f"{hour}:{time['minute'] or '00'}"
 
 
+def _minutes_of_arc(angle: re.Match[str]) -> str:
+    r"""`45^\circ30'` as `\frac{91}{2}^\circ`, in sixtieths."""
+    from fractions import Fraction
+
+    value = Fraction(angle["degrees"]) + Fraction(angle["minutes"]) / 60 + Fraction(angle["seconds"] or 0) / 3600
+    return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
+
+
 def _angle(angle: re.Match[str]) -> str:
-    """An angle of so many degrees is that number, but in radians as the argument of a function."""
-    return rf"({angle[1]}\pi/180)" if re.search(rf"(?:{_FUNCTIONS}){_END}", angle.string) else angle[1]
+    """An angle in degrees is that number, but in radians as the argument of a function."""
+    return rf"({angle[1]}\pi/180)" if re.search(rf"(?:{_ANGLES}){END}", angle.string) else angle[1]
 
 
 def _repeating(decimal: re.Match[str]) -> str:

@@ -14,23 +14,32 @@ from pathlib import Path
 from tts_study.errors import UserError
 
 START_LIMIT_S = 600.0  # importing SymPy and math-verify takes a second on an idle machine, minutes on a starved one
-PATIENCE = 10  # a starved machine gives a process less time than passes
+PATIENCE = (10, 30, 90)  # times the limit to wait at each try: a starved machine gives a process less time than passes
+_OWN_FAULTS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE)
+
+
+class OverLimitError(Exception):
+    """A question exceeds the worker's own limits, whenever it is asked; the message is the reason in a few words."""
 
 
 class WorkerLostError(Exception):
-    """The worker exceeded a limit and was ended; the message is the reason in two or three words."""
+    """The worker was lost before it replied, which says nothing about the question."""
+
+    def __init__(self, reason: str, *, own_fault: bool = False) -> None:
+        super().__init__(reason)
+        self.own_fault = own_fault
 
 
 class Worker:
     """Runs `python -m module memory_mib seconds` when first asked, and asks it one line at a time.
 
-    The process says "ready", then answers every JSON line with a JSON line. No signal is used on this side, so it may
-    be asked from any thread, and from a thread whose event loop is running.
+    The process says "ready", then answers every JSON line with a JSON line, `{"form": …}` or `{"over": reason}`. No
+    signal is used on this side, so it may be asked from any thread, and from a thread whose event loop is running.
 
     Args:
         module: the program's module name.
         limit_s: seconds of processor time that one question may take, after which the program gets a SIGPROF that it
-            has asked for; should it not, it is ended when ten times that has passed. Its start is not counted.
+            has asked for. Its start is not counted, and neither is time in which it does not run.
         memory_mib: address space that it may use beyond what it has once it is ready.
     """
 
@@ -55,18 +64,29 @@ class Worker:
                 raise
 
     def ask(self, text: str) -> str | None:
-        """The program's answer to one text.
+        """The program's answer to one text. A worker that is killed or stopped is replaced, and asked again.
 
         Raises:
-            WorkerLostError: it took too long or needed too much memory; the next question gets a new process.
-            UserError: the program does not start at all.
+            OverLimitError: it takes too long or needs too much memory, by the worker's own limits.
+            UserError: the program does not start at all, or was lost at every try.
         """
+        lost: list[WorkerLostError] = []
         with self._lock:
-            try:
-                return self._exchange(self._running(), json.dumps(text))
-            except BaseException:  # KeyboardInterrupt too: a late reply must not answer the next question
-                self._kill()
-                raise
+            for patience in PATIENCE:
+                try:
+                    return self._exchange(self._running(), json.dumps(text), self._limit_s * patience)
+                except WorkerLostError as error:
+                    lost.append(error)
+                    self._kill()
+                except BaseException:  # KeyboardInterrupt too: a late reply must not answer the next question
+                    self._kill()
+                    raise
+        if all(error.own_fault for error in lost):
+            raise OverLimitError("crashed")
+        raise UserError(
+            f"The answer parser was lost {len(lost)} times ({lost[-1]}) while it read {text!r:.60}: "
+            "free memory or processors, then grade again; nothing about this answer was kept."
+        )
 
     def close(self) -> None:
         """End the process, if there is one; asking again starts another."""
@@ -88,19 +108,23 @@ class Worker:
         )  # fmt: skip
         try:
             _read_line(self._process, START_LIMIT_S)
-        except WorkerLostError as lost:
+        except (WorkerLostError, OverLimitError) as lost:
             command = " ".join(self._command)
             raise UserError(f"The answer parser does not start ({lost}): run `{command}` to see why.") from lost
         return self._process
 
-    def _exchange(self, process: subprocess.Popen[bytes], line: str) -> str | None:
+    def _exchange(self, process: subprocess.Popen[bytes], line: str, limit_s: float) -> str | None:
         assert process.stdin is not None
         try:
             process.stdin.write(line.encode() + b"\n")
             process.stdin.flush()
-        except BrokenPipeError as error:
-            raise WorkerLostError("worker died") from error
-        return json.loads(_read_line(process, self._limit_s * PATIENCE))
+        except BrokenPipeError:
+            pass  # it is lost, and reading finds out why
+        reply = json.loads(_read_line(process, limit_s))
+        if "over" in reply:
+            self._kill()
+            raise OverLimitError(reply["over"])
+        return reply["form"]
 
     def _kill(self) -> None:
         process, self._process = self._process, None
@@ -119,10 +143,13 @@ def _read_line(process: subprocess.Popen[bytes], limit_s: float) -> bytes:
     while not line.endswith(b"\n"):
         ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
-            raise WorkerLostError("timed out")
+            raise WorkerLostError("it does not reply")
         chunk = os.read(process.stdout.fileno(), 65536)
         if not chunk:
-            timed_out = process.wait() == -signal.SIGPROF
-            raise WorkerLostError("timed out" if timed_out else "out of memory or crashed")
+            code = process.wait()
+            if code == -signal.SIGPROF:
+                raise OverLimitError("timed out")
+            name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            raise WorkerLostError(f"it ended with {name}", own_fault=-code in _OWN_FAULTS or code > 0)
         line += chunk
     return line

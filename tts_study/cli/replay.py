@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     replay.add_argument("--config", action="append", default=[], help="of hub data sets: one for each, or one for all")
     replay.add_argument("--split", default="train", help="of hub data sets; train by default")
+    for name in ("problem", "answer", "id", "level", "subject", "solution"):
+        replay.add_argument(f"--{name}-column", metavar="NAME", help=f"the column of {name}s, if it has another name")
+    replay.add_argument("--completions-column", metavar="NAME", default="completions", help="of lists of texts")
+    replay.add_argument("--scores-column", metavar="NAME", default="scores", help="of lists of lists of step scores")
+    replay.add_argument(
+        "--scores", choices=("probabilities", "logits", "none"), default="probabilities",
+        help="what the step scores are; of a reward model's logits the sigmoid is taken, none leaves them out",
+    )  # fmt: skip
     replay.add_argument("--limit", type=positive, help="only the first so many problems")
     replay.add_argument("--aggregation", choices=AGGREGATIONS, default="last", help="of step scores; last by default")
     replay.add_argument(
@@ -37,17 +45,18 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _replay(arguments: argparse.Namespace) -> None:
-    from tts_study import answers, plots
+    from tts_study import plots
     from tts_study.analysis import replayed, tables
 
-    runs = _load(arguments.dataset, arguments.config, arguments.split, arguments.limit)
+    runs = _load(arguments)
     out = arguments.out
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}") from None
-    answers.remember(out / "answers.jsonl")
     graded = replayed.grade_all(runs)
+    for name, each in graded.items():
+        print(f"{name}: {each.note()}")
     options = dict(aggregation=arguments.aggregation, seed=arguments.seed)
     table = replayed.accuracies(runs, graded, **options)
     tables.save(table, "accuracy", out)
@@ -66,9 +75,15 @@ def _replay(arguments: argparse.Namespace) -> None:
     print(f"tables and figures are in {out}")
 
 
-def _load(datasets: Sequence[str], configs: Sequence[str], split: str, limit: int | None) -> "dict[str, Run]":
-    from tts_study.runs.published import is_scored, load_published, unmatched
+def _load(arguments: argparse.Namespace) -> "dict[str, Run]":
+    from tts_study.problems.load import Columns
+    from tts_study.runs.published import Scored, is_scored, load_published, unmatched
 
+    datasets, configs = arguments.dataset, arguments.config
+    named = {each.name: getattr(arguments, f"{each.name}_column") for each in fields(Columns)}
+    columns = Columns(**{name: column for name, column in named.items() if column})
+    kind = arguments.scores
+    scored = Scored(arguments.completions_column, arguments.scores_column, kind == "logits", kind == "none")
     if len(configs) > 1 and len(configs) != len(datasets):
         raise UserError(
             f"{len(datasets)} --dataset and {len(configs)} --config do not match: "
@@ -80,7 +95,9 @@ def _load(datasets: Sequence[str], configs: Sequence[str], split: str, limit: in
         name = " ".join(filter(None, (re.sub(r"\.(jsonl|parquet)$", "", Path(dataset).name), config)))
         if name in runs:
             raise UserError(f"two data sets are called {name!r}: give each once, and files names of their own")
-        runs[name] = run = load_published(dataset, config=config, split=split, limit=limit)
+        runs[name] = run = load_published(
+            dataset, config=config, split=arguments.split, limit=arguments.limit, columns=columns, scored=scored
+        )
         print(f"{name}: {run.header['strategy']}, {len(run.problems)} problems x {run.header['n']} completions")
         if not is_scored(run):
             print("  without step scores: majority and pass only")

@@ -35,6 +35,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from tts_study.answers import gold_note, unread_golds
     from tts_study.problems.load import load_problems
     from tts_study.runs.engines import ENGINES
     from tts_study.runs.run import run_spec
@@ -47,6 +48,8 @@ def _run(arguments: argparse.Namespace) -> None:
     method.search.check_budget(arguments.n, method.search.options(options))
     problems = load_problems(profile, arguments.problems)
     spec = RunSpec.of(profile, method, problems, n=arguments.n, seed=arguments.seed, options=options)
+    if note := gold_note(unread_golds(problems), len(problems)):
+        print(note)
     shard = parse_shard(arguments.shard) if arguments.shard else WHOLE
     path = arguments.out / shard.file_name()
 
@@ -112,11 +115,9 @@ def summary(run: "Run", strategy: str, n: int, aggregation: Any) -> str:
     method = find(strategy).rule
     accuracy = estimators.bootstrap(tables.accuracy_P(graded, method, n, aggregation=aggregation), seed=0)
     cost = sum((result.cost for result in run.results), Cost())
-    answered_P_N = graded.groups_P_N >= 0
-    unanswered = f"; {(~answered_P_N).sum():,} of {answered_P_N.size:,} completions gave no answer"
     return (
         f"{strategy}, n = {n}, {len(run.problems)} problems: accuracy {accuracy.estimate:.1%} "
-        f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%}){'' if answered_P_N.all() else unanswered}\n"
+        f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%}); {graded.note()}\n"
         f"policy: {cost.generated:,} tokens generated, {cost.prompt:,} of prompts (and {cost.prompt_cached:,} cached); "
         f"PRM: {cost.scored:,} tokens (and {cost.scored_cached:,} cached)"
     )

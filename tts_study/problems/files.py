@@ -1,6 +1,8 @@
 """The rows of a data set: a local .jsonl, .csv or .parquet file, or a name on the Hugging Face hub."""
 
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from tts_study.profiles import HUB_NAME, located
 
 Row = tuple[str, Mapping[str, Any]]  # where it stands, for messages, and its columns
 SUFFIXES = (".jsonl", ".csv", ".parquet")
+MOST_COLUMNS = 20  # that a message names
 MAX_REASON = 600  # characters of what the hub's client says; it may list all of a data set's configurations
 
 
@@ -48,6 +51,65 @@ def _file_rows(path: Path) -> Iterator[Row]:
         case ".parquet":
             return _parquet_rows(path)
     raise UserError(f"cannot read {path}: a data set's file must be one of {', '.join(SUFFIXES)}")
+
+
+_LOST = {
+    "\b": r"oxed|inom|eta|ar|egin|f|m|ullet|ig",
+    "\t": r"ext|imes|heta|an(?=\s*[({\\\\^\d])|frac|riangle|au|ilde|herefore",
+    "\f": r"rac|box|lat|orall",
+    "\r": r"ight|angle|ho|floor|ceil",
+    "\n": r"eq|abla|otin",
+    "\v": r"ec|ert|arphi|arepsilon|dots",
+    "\x07": r"lpha|ngle|pprox|rcsin|rccos|rctan",
+}
+_LOST_BACKSLASH = re.compile("|".join(f"{character}(?:{rest})(?![a-z])" for character, rest in _LOST.items()))
+
+
+def check_text(place: str, column: str, text: object) -> None:
+    r"""Refuse a text with half a character, or whose backslashes JSON took away: "\frac" is a form feed before "rac".
+
+    Raises:
+        UserError: it is such a text.
+    """
+    if not isinstance(text, str):
+        return
+    if half := re.search("[\ud800-\udfff]", text):
+        raise UserError(f"{place}: {column!r} holds half a character, {half[0]!a} (a lone surrogate): repair the row")
+    if lost := _LOST_BACKSLASH.search(text):
+        begins = {"\b": "b", "\t": "t", "\f": "f", "\r": "r", "\n": "n", "\v": "v", "\x07": "a"}[lost[0][0]]
+        command = f"{begins}{lost[0][1:]}"
+        raise UserError(
+            f"{place}: a backslash was lost in {column!r}: {lost[0]!r} was \\{command}; write \\\\{command} in JSON"
+        )
+
+
+def as_text(place: str, column: str, value: Any) -> str:
+    """A value that is an answer as text: a text, a number, or a list of one of them.
+
+    Raises:
+        UserError: it is anything else.
+    """
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return str(value)
+    raise UserError(f"{place}: {column!r} must be a text or a number, and {value!r:.40} is not")
+
+
+def column_of(row: Mapping[str, Any], name: str, usual: str) -> str:
+    """The column called `name`; if that is the usual name, one that differs in case or spaces (`Answer`) serves too."""
+    if name in row or name != usual:
+        return name
+    return next((column for column in row if column.strip().casefold() == name), name)
+
+
+def listed(columns: Mapping[str, Any]) -> str:
+    """The names of a row's columns for a message, the first of very many."""
+    names = [f"{name!r:.40}" for name in list(columns)[:MOST_COLUMNS]]
+    more = f" and {len(columns) - MOST_COLUMNS:,} more" if len(columns) > MOST_COLUMNS else ""
+    return (", ".join(names) or "none") + more
 
 
 def read_jsonl(path: Path) -> Iterator[Row]:

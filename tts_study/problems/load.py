@@ -4,16 +4,18 @@ Only the problem's text and its answer must be there, in the columns that the pr
 
     {"unique_id": "test/0", "problem": "Start with 42, add 17.", "answer": "59", "level": 1, "subject": "Arithmetic"}
 
-An answer as GSM8K writes it, a solution whose last line is "#### 18", is taken apart.
+A gold answer may be a worked solution, with a box or with GSM8K's "#### 18" as its last line: the answer is taken from
+it. Where there is no column of answers, it is taken from the solution.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from tts_study import answers
 from tts_study.errors import UserError
-from tts_study.problems.files import Row, read_rows
+from tts_study.problems.files import Row, as_text, check_text, column_of, listed, read_rows
 from tts_study.profiles import Profile
 from tts_study.records import Problem
 
@@ -53,7 +55,7 @@ def load_problems(profile: Profile, limit: int | None = None) -> tuple[Problem, 
 
 
 def read_problems(rows: Iterable[Row], columns: Columns) -> Iterator[tuple[Problem, Row]]:
-    """The problem in each row, beside the row.
+    """The problem in each row, beside the row. A row without an id has its number as one.
 
     Raises:
         UserError: a row lacks what it must have, or repeats an id.
@@ -61,41 +63,57 @@ def read_problems(rows: Iterable[Row], columns: Columns) -> Iterator[tuple[Probl
     places: dict[str, str] = {}
     for number, (place, row) in enumerate(rows, start=1):
         problem = _problem(columns, place, row, number)
+        if problem.id in places and not _states(row, columns.id):
+            problem = replace(problem, id=f"row {number}")  # its number is another row's id
         if problem.id in places:
             raise UserError(f"{place}: the id {problem.id!r} is already that of {places[problem.id]}; make ids unique")
         places[problem.id] = place
         yield problem, (place, row)
 
 
+def _states(row: Mapping[str, Any], column: str) -> bool:
+    return row.get(column) not in (None, "")
+
+
 def _problem(columns: Columns, place: str, row: Mapping[str, Any], number: int) -> Problem:
+    usual = Columns()
+    names = Columns(
+        *(column_of(row, getattr(columns, each.name), getattr(usual, each.name)) for each in fields(Columns))
+    )
+
     def text(column: str) -> str:
         value = row.get(column)
         usable = isinstance(value, str | int | float) and not isinstance(value, bool) and value == value  # no NaN
         return str(value).strip() if usable else ""
 
-    for what, column in (("problem", columns.problem), ("answer", columns.answer)):
+    if names.answer not in row and columns.answer == usual.answer and answers.boxed(text(names.solution)):
+        names = replace(names, answer=names.solution)
+    for what, column in (("problem", names.problem), ("answer", names.answer)):
         if column not in row:
             raise UserError(
-                f"{place} has no {column!r}: its columns are {', '.join(map(repr, row)) or 'none'}; "
+                f"{place} has no {column!r}: its columns are {listed(row)}; "
                 f"name the one that holds it ({what}_column, in a shell --{what}-column)"
             )
-        if not text(column):
+        if not as_text(place, column, row[column]).strip():
             raise UserError(f"{place}: {column!r} must be a text or a number, and {row[column]!r:.40} is not")
-    solution, answer = _taken_apart(text(columns.answer))
+    for column in (names.problem, names.answer, names.solution):
+        check_text(place, column, row.get(column))
+    given = as_text(place, names.answer, row[names.answer]).strip()
+    answer = answers.gold(given)
     return Problem(
-        id=text(columns.id) or str(number),
-        text=text(columns.problem),
+        id=text(names.id) or str(number),
+        text=as_text(place, names.problem, row[names.problem]).strip(),
         answer=answer,
-        level=_level(text(columns.level)),
-        subject=text(columns.subject) or None,
-        solution=text(columns.solution) or solution,
+        level=_level(text(names.level)),
+        subject=text(names.subject) or None,
+        solution=text(names.solution) or ("" if answer == given else _worked(given, answer)),
     )
 
 
-def _taken_apart(answer: str) -> tuple[str, str]:
-    r"""GSM8K's "8 + 10 = 18\n#### 18" as the solution and the answer; any other answer as it is."""
-    solution, mark, last = f"\n{answer}".rpartition("\n####")
-    return (solution.strip(), last.strip()) if mark and last.strip() else ("", answer)
+def _worked(given: str, answer: str) -> str:
+    """The solution of a worked gold answer, without GSM8K's last line; "" if there is none besides the answer."""
+    before, mark, _ = f"\n{given}".rpartition("\n####")
+    return before.strip() if mark else given if len(given) > len(answer) + len(r"$\boxed{}$.") else ""
 
 
 def _level(text: str) -> int | None:

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tts_study import answers
-from tts_study.answers import memo
 from tts_study.errors import UserError
 from tts_study.records import Problem, SearchResult
 from tts_study.runs import store
@@ -62,7 +60,6 @@ async def collect(
         bar.add(result.cost.generated)
 
     with store.writing(path, header) as writer:
-        answers.remember(memo.beside(path))
         done = set(store.load(path).problems)
         todo = [problem for problem in problems if problem not in done]
         if todo:

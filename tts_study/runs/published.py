@@ -13,21 +13,41 @@ ended by itself (all count as finished) and, for DVTS, its tokens. Our own expor
 say both, in `finished` and `completion_tokens`, and the `strategy` and the size of its `subtree`s.
 """
 
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from tts_study.errors import UserError
-from tts_study.problems.files import read_rows
+from tts_study.problems.files import listed, read_rows
 from tts_study.problems.load import Columns, read_problems
 from tts_study.prompts.steps import split_steps
 from tts_study.records import Completion, Cost, Problem, SearchResult
 from tts_study.runs.store import OLD_NAMES, Run
 from tts_study.strategies import SEARCHES
 
+MAX_COMPLETIONS = 100_000  # of a problem: more than any study, and a row of them is a mistake
 MAX_TEXT = 200_000  # characters of a completion: more than any model's context, and read within seconds
 BLOG = {"beam": "beam_search", "dvts": "dvts"}  # searches by what the names of the blog's data sets contain
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Where completions and their step scores stand, and what these are.
+
+    Attributes:
+        completions: the column of texts.
+        scores: the column of step scores.
+        logits: the scores are a reward model's logits; their sigmoids are taken.
+        ignore: take no scores, whatever there is: majority and pass only.
+    """
+
+    completions: str = "completions"
+    scores: str = "scores"
+    logits: bool = False
+    ignore: bool = False
 
 
 def load_published(
@@ -36,6 +56,8 @@ def load_published(
     config: str | None = None,
     split: str = "train",
     limit: int | None = None,
+    columns: Columns | None = None,
+    scored: "Scored | None" = None,
 ) -> Run:
     """Read a data set of completions as a run; its header holds only the data set, the strategy and n.
 
@@ -44,6 +66,8 @@ def load_published(
         config: the hub data set's configuration.
         split: the hub data set's split.
         limit: only the first so many problems.
+        columns: other names of the columns of problems, answers, ids, levels, subjects and solutions.
+        scored: where completions and scores stand, and what the scores are.
 
     Raises:
         UserError: the data set is not there or is empty, or a row lacks a column, or its completions and scores do not
@@ -53,8 +77,9 @@ def load_published(
     problems: list[Problem] = []
     results: list[SearchResult] = []
     strategy = next((value for key, value in BLOG.items() if key in f"{dataset} {config}".lower()), "best_of_n")
-    for problem, (place, row) in read_problems(rows, Columns()):
-        completions = _completions(place, row)
+    scored = scored or Scored()
+    for problem, (place, row) in read_problems(rows, columns or Columns()):
+        completions = _completions(place, row, scored)
         _check_alike(place, completions, results)
         strategy = row["strategy"] if isinstance(row.get("strategy"), str) else strategy
         problems.append(problem)
@@ -68,26 +93,56 @@ def load_published(
     return Run(header, tuple(problems), tuple(results))
 
 
-def _completions(place: str, row: Mapping[str, Any]) -> tuple[Completion, ...]:
-    for column in ("completions", "scores"):
-        if column not in row:
-            raise UserError(f"{place} has no {column!r}: its columns are {', '.join(map(repr, row)) or 'none'}")
-    texts, scores = row["completions"], row["scores"]
+def _completions(place: str, row: Mapping[str, Any], scored: Scored) -> tuple[Completion, ...]:
+    if scored.completions not in row:
+        raise UserError(
+            f"{place} has no {scored.completions!r}: its columns are {listed(row)}; name it with --completions-column"
+        )
+    texts = row[scored.completions]
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"{place}: 'completions' must be a list of texts, and {texts!r:.40} is not (CSV has no lists)")
+        raise UserError(
+            f"{place}: {scored.completions!r} must be a list of texts, and {texts!r:.40} is not (CSV has no lists)"
+        )
+    if len(texts) > MAX_COMPLETIONS:
+        raise UserError(
+            f"{place} has {len(texts):,} completions, and {MAX_COMPLETIONS:,} of a problem are read at most"
+        )
     if (longest := max(map(len, texts))) > MAX_TEXT:
         raise UserError(f"{place}: a completion has {longest:,} characters, and {MAX_TEXT:,} are read at most; cut it")
-    if not isinstance(scores, list) or not all(isinstance(each, list) for each in scores):
-        raise UserError(f"{place}: 'scores' must be a list of a list of step scores for each completion")
-    if len(texts) != len(scores):
-        raise UserError(f"{place} has {len(texts)} completions and step scores of {len(scores)}: give both for each")
-    for score in (score for each in scores for score in each):
-        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-            raise UserError(f"{place}: a step score must be a number from 0 to 1, and {score!r:.40} is not")
+    scores = [()] * len(texts) if scored.ignore else _scores(place, row, scored, len(texts))
     tokens, finished = (_of_each(row.get(name), len(texts)) for name in ("completion_tokens", "finished"))
     return tuple(
-        Completion(split_steps(text), _count(count), ended is not False, tuple(map(float, each)))
+        Completion(split_steps(text), _count(count), ended is not False, tuple(each))
         for text, each, count, ended in zip(texts, scores, tokens, finished, strict=True)
+    )
+
+
+def _scores(place: str, row: Mapping[str, Any], scored: Scored, n: int) -> list[tuple[float, ...]]:
+    """The step scores of each of n completions, in [0, 1]."""
+    if scored.scores not in row:
+        raise UserError(
+            f"{place} has no {scored.scores!r}: its columns are {listed(row)}; name the column of step scores with "
+            "--scores-column, or replay without scores (--scores none): majority and pass only"
+        )
+    scores = row[scored.scores]
+    if not isinstance(scores, list) or not all(isinstance(each, list) for each in scores):
+        raise UserError(f"{place}: {scored.scores!r} must be a list of a list of step scores for each completion")
+    if len(scores) != n:
+        raise UserError(f"{place} has {n} completions and step scores of {len(scores)}: give both for each")
+    for score in (score for each in scores for score in each):
+        number = isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
+        if not number or not (scored.logits or 0 <= score <= 1):
+            hint = (
+                "; for a reward model's logits say --scores logits" if number else
+                "; a score that is missing can be neither ranked nor weighed: score it, or say --scores none"
+            )  # fmt: skip
+            raise UserError(f"{place}: a step score must be a number from 0 to 1, and {score!r:.40} is not{hint}")
+    return [tuple(_sigmoid(score) if scored.logits else float(score) for score in each) for each in scores]
+
+
+def _sigmoid(logit: float) -> float:
+    return (
+        1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(max(logit, -700.0)) / (1 + math.exp(max(logit, -700.0)))
     )
 
 

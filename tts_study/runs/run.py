@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tts_study import answers
-from tts_study.answers import memo
 from tts_study.engines.interface import PRM, Policy
 from tts_study.profiles import Profile
 from tts_study.records import Problem, SearchResult
@@ -31,7 +29,6 @@ def replay(path: Path, spec: RunSpec) -> Run:
         UserError: nothing is recorded there, or it is another run.
     """
     run = store.load(path)
-    answers.remember(memo.beside(path))
     # a part of the recorded problems may be asked for: `Run.of` compares those one by one
     dataset = run.header.get("dataset", {}) | {"name": spec.header["dataset"]["name"]}
     store.check_header(path, run.header, spec.header | {"dataset": dataset})

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from tts_study.answers import memo
 from tts_study.errors import UserError
 from tts_study.records import OWN_SAMPLER, Problem, SearchResult
 from tts_study.runs import store
@@ -75,7 +74,7 @@ def merge(shards: Sequence[Path], out: Path) -> Run:
 
     Args:
         shards: the files of all of them, in any order.
-        out: the merged run, a .jsonl or .jsonl.gz file; the shards' canonical forms of answers go beside it.
+        out: the merged run, a .jsonl or .jsonl.gz file.
 
     Raises:
         UserError: a file is not a shard, or not one of the same run; a shard or a problem is missing or double; `out`
@@ -93,7 +92,6 @@ def merge(shards: Sequence[Path], out: Path) -> Run:
     if store.describe_dataset("", [each[0] for each in solved])["sha256"] != header["dataset"]["sha256"]:
         raise UserError("the shards' problems are not those of the data set that their headers name: run them anew")
     _write(out, header | {"versions": _versions(list(whole.values()))}, solved)
-    memo.merge([memo.beside(path) for path in shards], memo.beside(out))
     return store.load(out)
 
 
