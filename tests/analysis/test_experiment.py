@@ -77,7 +77,7 @@ def test_diversity_counts_answers_and_how_evenly_they_are_given():
     given = [["1", "1", "2", "2"], ["1", "1", "1", None], [None] * 4]
     problems = [Problem(f"p{i}", "?", "1") for i in range(3)]
     results = [
-        SearchResult(p.id, tuple(Completion((rf"\boxed{{{a}}}" if a else "no",), 1, True) for a in row), Cost())
+        SearchResult(p.id, tuple(Completion((rf"\boxed{{{a}}}" if a else "I pass it.",), 1, True) for a in row), Cost())
         for p, row in zip(problems, given, strict=True)
     ]
     row = comparisons.diversity({"one": tables.grade(problems, results)}).loc["one"]

@@ -15,7 +15,8 @@ MAX_TEXT = 2000  # characters of a value in maths mode
 MAX_SENTENCE = 300  # characters of a value in words
 
 _VERB = (
-    r"(?:(?<![a-zA-Z])(?:is|are|was|should be|would be|will be|must be|has to be|can be|becomes|equals|"
+    r"(?:(?<![a-zA-Z])is,\s*(?:therefore|thus|hence|then|of course),|(?<![a-zA-Z])(?:is|are|was|should be|"
+    r"would be|will be|must be|has to be|can be|becomes|equals|"
     r"comes (?:out )?to|comes out as|turns out to be)"
     r"(?![a-zA-Z])(?:\s+(?:therefore|thus|hence|then|indeed|simply|just|clearly|actually|now|still|also|finally|"
     r"equal to|"
@@ -118,7 +119,9 @@ def _value_in(words: str) -> str | None:
             if (first := _first(part)) is None:
                 return None
             parts.append(first)
-        elif is_value(part, words=1 if len(parts) < 2 and re.search(r"[a-z]{3}", parts[0]) else 0):
+        elif not part.startswith("not ") and is_value(
+            part, words=1 if len(parts) < 2 and re.search(r"[a-z]{3}", parts[0]) else 0
+        ):
             parts.append(part)
         else:
             break
