@@ -13,6 +13,7 @@ from pathlib import Path
 
 from math_verify import parse, verify
 
+from benchmarks.answer_kinds import kinds, kinds_lines, slowest, slowest_lines
 from benchmarks.answer_rewrites import damages, mutate, rewritings
 from tts_study import answers, paths
 from tts_study.errors import UserError
@@ -33,8 +34,16 @@ def run_bench(path: Path | None, *, fuzzed: int, seed: int) -> None:
     print(f"taken for equal: {len(groups)} groups of them", *(f"  {', '.join(group)}" for group in groups), sep="\n")
     print(*rewritten(golds).lines("equal to their rewritings"), sep="\n")
     print(*damaged(golds).lines("unequal to what only looks like them"), sep="\n", flush=True)
+    print(*slowest_lines(slowest(golds)), sep="\n", flush=True)
     print(*speed(golds, problems=500, n=256, seed=seed).lines(), sep="\n", flush=True)
     print(*fuzz(golds, fuzzed, seed=seed).lines(), sep="\n")
+
+
+def bench_cases(path: Path) -> None:
+    """Print how many cases of each kind are judged as by hand, here and by math-verify, and the slowest of them."""
+    print(*kinds_lines(kinds(path)), sep="\n", flush=True)
+    texts = [text for _, row in read_jsonl(path) for text in (row["answer"], row.get("prediction")) if text]
+    print(*slowest_lines(slowest(texts)), sep="\n")
 
 
 def load_golds(path: Path) -> list[str]:
@@ -47,7 +56,7 @@ def load_golds(path: Path) -> list[str]:
     for place, row in read_jsonl(path):
         if not isinstance(row.get("answer"), str):
             raise UserError(f'{place}: a line needs the text "answer"')
-        golds[row["answer"]] = None
+        golds[answers.gold(row["answer"])] = None
     if not golds:
         raise UserError(f"{path} holds no answers")
     return list(golds)

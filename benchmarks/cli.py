@@ -39,6 +39,7 @@ def add_commands(commands: Any) -> None:
 
     answers = commands.add_parser("answers", help="equality of answers beside math-verify, and its speed")
     answers.add_argument("--answers", type=Path, help='JSONL with gold "answer"s; the micro test set if not given')
+    answers.add_argument("--cases", type=Path, help="instead: count hand-judged cases by kind, beside math-verify")
     answers.add_argument("--fuzz", type=positive, default=2000, help="how many damaged answers to read")
     answers.add_argument("--seed", type=natural, default=0, help="of the samples")
     answers.set_defaults(command=_answers)
@@ -106,9 +107,12 @@ def _ray(arguments: argparse.Namespace) -> None:
 
 
 def _answers(arguments: argparse.Namespace) -> None:
-    from benchmarks.answers import run_bench
+    from benchmarks.answers import bench_cases, run_bench
 
-    run_bench(arguments.answers, fuzzed=arguments.fuzz, seed=arguments.seed)
+    if arguments.cases:
+        bench_cases(arguments.cases)
+    else:
+        run_bench(arguments.answers, fuzzed=arguments.fuzz, seed=arguments.seed)
 
 
 def _gpu_cost(arguments: argparse.Namespace) -> None:

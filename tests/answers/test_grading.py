@@ -65,3 +65,29 @@ def test_bench_answers_prints_rates_speed_and_fuzz(tmp_path, capsys, monkeypatch
     assert "4 distinct gold answers" in told and "1 groups of them\n  1/2, 0.5\n" in told
     assert "equal to their rewritings: " in told and "(100.00%)" in told
     assert "16 answers" in told and "fuzz: 50 mutated answers" in told and "0 break equality" in told
+
+
+def test_a_gold_answer_is_taken_from_the_solution_where_there_is_no_column_of_answers(tmp_path, capsys):
+    path = tmp_path / "solutions.jsonl"
+    path.write_text(json.dumps({"solution": r"It is \boxed{7}.", "prediction": "7.0"}) + "\n")
+    assert cli.main(["grade", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["correct"] == 1
+
+
+def test_bench_answers_counts_hand_judged_cases_by_kind_beside_math_verify(tmp_path, capsys):
+    from benchmarks.answers import bench_cases
+
+    cases = [
+        {"kind": "roots", "answer": r"\sqrt{2}", "prediction": "√2", "right": True},
+        {"kind": "roots", "answer": r"\sqrt{2}", "prediction": "1.5", "right": False},
+        {"kind": "nothing", "answer": "2", "completion": "I do not know.", "outcome": "no answer"},
+        {"kind": "nothing", "answer": "2", "completion": "I do not know.", "right": True},
+    ]
+    path = tmp_path / "cases.jsonl"
+    path.write_text("".join(json.dumps(case) + "\n" for case in cases))
+    bench_cases(path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith("| roots | 2 | 2 |")
+    assert lines[3] == "| nothing | 2 | 1 | 1 |"
+    assert lines[4].startswith("| all | 4 | 3 |")
+    assert lines[5] == "slowest to read:"

@@ -90,7 +90,10 @@ def _grade_row(located: Row, fallback: bool, columns: Columns) -> Verdict:
     wanted = columns.prediction or columns.completion
     name = wanted or next((name for name in PREDICTIONS if row.get(name) is not None), "completion")
     is_completion = name == columns.completion or (columns.prediction is None and name == "completion")
-    for what in (gold_name := column_of(row, columns.answer or "answer", "answer"), name):
+    gold_name = column_of(row, columns.answer or "answer", "answer")
+    if gold_name not in row and columns.answer is None and answers.boxed(str(row.get("solution", ""))):
+        gold_name = "solution"  # as `run` does
+    for what in (gold_name, name):
         if row.get(what) is None:
             raise UserError(
                 f'{place}: a line needs the texts "answer" and "prediction" or "completion", and {what!r} is missing; '
