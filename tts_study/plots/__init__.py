@@ -1,6 +1,7 @@
 """The study's figures: they draw tables, and compute only where things lie on the page."""
 
 from tts_study.plots.curves import accuracy_against_n, accuracy_bars_by_level
+from tts_study.plots.explorer import Explorer, explorer
 from tts_study.plots.optimal import chosen_map
 from tts_study.plots.rivals import accuracy_against_price, small_against_large
 from tts_study.plots.steps import step_heatmap
@@ -8,11 +9,13 @@ from tts_study.plots.style import WIDTH, looks, save
 from tts_study.plots.tree import search_tree
 
 __all__ = [
+    "Explorer",
     "WIDTH",
     "accuracy_against_n",
     "accuracy_against_price",
     "accuracy_bars_by_level",
     "chosen_map",
+    "explorer",
     "looks",
     "save",
     "search_tree",
