@@ -23,7 +23,7 @@ from tts_study.strategies.aggregation import AGGREGATIONS
 # fields that say how a machine is used, not what is computed: runs that differ in nothing else are the same run
 MACHINE = {
     "max_num_seqs", "block_size", "policy_memory", "prm_memory", "kv_cache_gib", "tensor_parallel_size",
-    "data_parallel_size", "prm_burst", "policy_url", "prm_url",
+    "data_parallel_size", "enforce_eager", "prm_burst", "policy_url", "prm_url",
 }  # fmt: skip
 DTYPES = ("bfloat16", "float16", "float32")
 FROM_ZERO = {"temperature": "greedy", "prm_burst": "at once"}
@@ -67,6 +67,7 @@ class Profile:
         prm_burst: what the PRM is to score is sent to it together, once in so many seconds; 0: at once.
         tensor_parallel_size: GPUs that share each copy of a model.
         data_parallel_size: copies of each model, on GPUs of their own; vLLM shares out the requests among them.
+        enforce_eager: run both models without compilation and CUDA graphs: slower, for machines where those fail.
         policy_url: servers of vLLM that hold the policy, with commas between; none: it runs in this process.
         prm_url: the same for the PRM.
     """
@@ -106,6 +107,7 @@ class Profile:
     prm_burst: float = 0.0
     tensor_parallel_size: int = 1
     data_parallel_size: int = 1
+    enforce_eager: bool = False
     policy_url: str | None = None
     prm_url: str | None = None
 
@@ -218,6 +220,10 @@ def located(name: str) -> str:
 def _typed(key: str, value: Any, kind: Any) -> Any:
     """The value as its field wants it: what comes from a command line is text."""
     wanted = next((k for k in get_args(kind) if k is not NoneType), kind)
+    if wanted is bool:
+        if str(value).lower() not in ("true", "false"):
+            raise UserError(f"{key} must be true or false, and {value!r} is not")
+        return str(value).lower() == "true"
     try:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError

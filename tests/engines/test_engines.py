@@ -249,7 +249,8 @@ def test_a_gpu_gets_vllms_own_seeds_and_nothing_from_the_cpus_room(policy_folder
         "assert engine._sampling(sampling) == sampling and engine.sampler == 'vllm'\n"
         "args = engine.args()\n"
         "assert args['data_parallel_size'] == 2 and args['gpu_memory_utilization'] == 0.45\n"
-        "assert not {'logits_processors', 'enforce_eager', 'enable_chunked_prefill'} & set(args)\n"
+        "assert args['enforce_eager'] is False\n"
+        "assert not {'logits_processors', 'enable_chunked_prefill'} & set(args)\n"
         "assert not [name for name in sys.modules if name.startswith('tts_study.engines.cpu')]\n"
     )
     for environment in ({RUNNER: "1"}, {RUNNER: "0"}):

@@ -52,6 +52,9 @@ def test_models_of_the_project_are_found_from_any_folder(tmp_path, monkeypatch):
 def test_text_from_a_command_line_becomes_what_the_field_wants():
     profile = load_profile("micro", temperature="0.7", max_tokens="64", dtype="float32", top_p=1)
     assert (profile.temperature, profile.max_tokens, profile.dtype, profile.top_p) == (0.7, 64, "float32", 1.0)
+    eager = load_profile("micro", enforce_eager="true")
+    assert eager.enforce_eager is True and eager.settings() == load_profile("micro").settings()
+    assert load_profile(eager, enforce_eager=False).enforce_eager is False
 
 
 def test_overrides_add_up_and_none_overrides_nothing():
@@ -80,6 +83,8 @@ def test_overrides_add_up_and_none_overrides_nothing():
         (dict(beam_width=4), "has no setting 'beam_width'"),
         (dict(max_tokens=1.5), "max_tokens must be a whole number, and 1.5 is not"),
         (dict(max_tokens=10**400), "max_tokens must be a whole number"),
+        (dict(enforce_eager="yes"), "enforce_eager must be true or false, and 'yes' is not"),
+        (dict(enforce_eager=1), "enforce_eager must be true or false, and 1 is not"),
         (dict(dtype="int8"), "unknown dtype 'int8': choose one of bfloat16"),
     ],
 )

@@ -27,6 +27,8 @@ class EngineSettings:
         burst: on a CPU, what is to be scored is sent together, once in so many seconds, for larger batches; 0: at once.
         tensor_parallel_size: GPUs (or CPU sockets) that share the model.
         data_parallel_size: copies of the model on GPUs of their own, among which vLLM shares out the requests.
+        enforce_eager: run the model as it is, without compilation and CUDA graphs: slower, but it starts sooner and
+            where they fail. A CPU always does.
         chat_template: a Jinja template in place of the tokenizer's own.
     """
 
@@ -40,6 +42,7 @@ class EngineSettings:
     burst: float = 0.0
     tensor_parallel_size: int = 1
     data_parallel_size: int = 1
+    enforce_eager: bool = False
     chat_template: str | None = None
 
 

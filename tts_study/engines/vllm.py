@@ -124,6 +124,7 @@ class VllmEngine(Engine):
             "gpu_memory_utilization": settings.gpu_memory_utilization,
             "tensor_parallel_size": settings.tensor_parallel_size,
             "data_parallel_size": settings.data_parallel_size,
+            "enforce_eager": settings.enforce_eager,
             "enable_prefix_caching": True,
             "trust_remote_code": False,
             "disable_log_stats": True,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # fields that a profile and the engines' settings have in common
 SHARED = (
     "dtype", "max_model_len", "max_num_seqs", "block_size", "kv_cache_gib", "tensor_parallel_size",
-    "data_parallel_size",
+    "data_parallel_size", "enforce_eager",
 )  # fmt: skip
 SAMPLING = ("system_prompt", "temperature", "top_p", "max_tokens", "max_step_tokens")
 # the environment's variables that say where the servers are, for profiles that do not: notebooks inherit them
