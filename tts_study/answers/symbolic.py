@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import re
-import resource
 import signal
 import sys
 from fractions import Fraction
@@ -228,7 +227,9 @@ def _digits(number: sympy.Number) -> str:
 
 
 def main(memory_mib: int, limit_s: float) -> None:
-    """Say "ready", then answer each line of standard input (a JSON string) with its form (a JSON string or null).
+    """Say which limits hold, then answer each line of standard input (a JSON string) with its form (or null).
+
+    Linux has both limits, macOS has the one of time, Windows has none: the parent then watches over the missing ones.
 
     Args:
         memory_mib: address space allowed beyond what is in use once everything is imported.
@@ -238,15 +239,17 @@ def main(memory_mib: int, limit_s: float) -> None:
     sys.stdout = sys.stderr  # a library's print is no reply
     sys.set_int_max_str_digits(0)  # 2004! has 5,736 digits
     read(r"\frac{\sqrt{2}}{3} + x")  # fills the parser's caches, before the limits count
-    _limit_memory(memory_mib)
-    print(json.dumps("ready"), file=replies, flush=True)
+    timed = hasattr(signal, "setitimer")
+    print(json.dumps({"limits": timed and _limit_memory(memory_mib)}), file=replies, flush=True)
     for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_PROF, limit_s)
+        if timed:
+            signal.setitimer(signal.ITIMER_PROF, limit_s)
         try:
             reply = {"form": _form_or_none(json.loads(line))}
         except MemoryError:
             reply = {"over": "out of memory"}  # the parent starts another process: this one may be crippled
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        if timed:
+            signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps(reply), file=replies, flush=True)
 
 
@@ -261,11 +264,16 @@ def _form_or_none(text: str) -> str | None:
         return None
 
 
-def _limit_memory(memory_mib: int) -> None:
+def _limit_memory(memory_mib: int) -> bool:
+    """Whether the address space could be limited: on Linux only."""
     pages = Path("/proc/self/statm")
-    if pages.exists():  # Linux only; elsewhere the time limit has to do
-        limit = int(pages.read_text().split()[0]) * resource.getpagesize() + memory_mib * 2**20
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    if not pages.exists():
+        return False
+    import resource
+
+    limit = int(pages.read_text().split()[0]) * resource.getpagesize() + memory_mib * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    return True
 
 
 if __name__ == "__main__":

@@ -3,19 +3,24 @@
 import atexit
 import json
 import os
-import select
+import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
+
+import psutil
 
 from tts_study.errors import UserError
 
 START_LIMIT_S = 600.0  # importing SymPy and math-verify takes a second on an idle machine, minutes on a starved one
 PATIENCE = (10, 30, 90)  # times the limit to wait at each try: a starved machine gives a process less time than passes
-_OWN_FAULTS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE)
+_OWN_FAULTS = [getattr(signal, name, None) for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE")]  # Windows lacks some
+WATCH_S = 0.05  # between two looks at a process whose system cannot limit it
 
 
 class OverLimitError(Exception):
@@ -33,8 +38,9 @@ class WorkerLostError(Exception):
 class Worker:
     """Runs `python -m module memory_mib seconds` when first asked, and asks it one line at a time.
 
-    The process says "ready", then answers every JSON line with a JSON line, `{"form": …}` or `{"over": reason}`. No
-    signal is used on this side, so it may be asked from any thread, and from a thread whose event loop is running.
+    The process says `{"limits": …}`, then answers every JSON line with a JSON line, `{"form": …}` or
+    `{"over": reason}`. No signal is used on this side, so it may be asked from any thread, and from a thread whose
+    event loop is running. Where it says that it cannot limit itself (macOS, Windows), it is watched from here.
 
     Args:
         module: the program's module name.
@@ -45,10 +51,11 @@ class Worker:
 
     def __init__(self, module: str, *, limit_s: float, memory_mib: int) -> None:
         self._command = [sys.executable, "-m", module, str(memory_mib), str(limit_s)]
-        self._limit_s = limit_s
+        self._limit_s, self._memory = limit_s, memory_mib * 2**20
         self._forget()
         atexit.register(self.close)
-        os.register_at_fork(after_in_child=self._forget)  # a forked child must not talk over its parent's pipe
+        if hasattr(os, "register_at_fork"):  # a forked child must not talk over its parent's pipe
+            os.register_at_fork(after_in_child=self._forget)
 
     def start(self) -> None:
         """Start the process now, unless it runs; otherwise the first question does.
@@ -95,19 +102,24 @@ class Worker:
 
     def _forget(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._limits_itself = True
         self._lock = threading.Lock()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None:
             return self._process
-        package_parent = str(Path(__file__).resolve().parents[1])
+        package_parent = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (package_parent, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": path}, start_new_session=True,
         )  # fmt: skip
+        self._lines, self._limits_itself = queue.SimpleQueue(), True
+        # a thread, as Windows cannot wait for a pipe for a limited time
+        threading.Thread(target=_pass_on, args=(self._process.stdout, self._lines), daemon=True).start()
         try:
-            _read_line(self._process, START_LIMIT_S)
+            self._limits_itself = json.loads(self._read_line(self._process, START_LIMIT_S))["limits"]
         except (WorkerLostError, OverLimitError) as lost:
             command = " ".join(self._command)
             raise UserError(f"The answer parser does not start ({lost}): run `{command}` to see why.") from lost
@@ -118,9 +130,9 @@ class Worker:
         try:
             process.stdin.write(line.encode() + b"\n")
             process.stdin.flush()
-        except BrokenPipeError:
+        except OSError:  # a broken pipe, which Windows calls an invalid argument
             pass  # it is lost, and reading finds out why
-        reply = json.loads(_read_line(process, limit_s))
+        reply = json.loads(self._read_line(process, limit_s))
         if "over" in reply:
             self._kill()
             raise OverLimitError(reply["over"])
@@ -135,21 +147,52 @@ class Worker:
                 if pipe is not None:
                     pipe.close()
 
-
-def _read_line(process: subprocess.Popen[bytes], limit_s: float) -> bytes:
-    assert process.stdout is not None
-    deadline = time.monotonic() + limit_s
-    line = b""
-    while not line.endswith(b"\n"):
-        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
-            raise WorkerLostError("it does not reply")
-        chunk = os.read(process.stdout.fileno(), 65536)
-        if not chunk:
+    def _read_line(self, process: subprocess.Popen[bytes], limit_s: float) -> bytes:
+        deadline = time.monotonic() + limit_s
+        check_limits = (lambda: None) if self._limits_itself else self._limits(process)
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                line = self._lines.get(timeout=left if self._limits_itself else min(left, WATCH_S))
+            except queue.Empty:
+                check_limits()
+                continue
+            if line.endswith(b"\n"):
+                return line
             code = process.wait()
-            if code == -signal.SIGPROF:
+            if -code == getattr(signal, "SIGPROF", None):
                 raise OverLimitError("timed out")
             name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             raise WorkerLostError(f"it ended with {name}", own_fault=-code in _OWN_FAULTS or code > 0)
-        line += chunk
-    return line
+        raise WorkerLostError("it does not reply")
+
+    def _limits(self, process: subprocess.Popen[bytes]) -> Callable[[], None]:
+        """What checks the limits of a process that cannot limit itself, from now on."""
+
+        def used() -> tuple[float, int]:
+            times = watched.cpu_times()
+            return times.user + times.system, watched.memory_info().rss
+
+        def check() -> None:
+            try:
+                seconds, memory = used()
+            except psutil.Error:
+                return  # it has ended, and reading finds out why
+            if seconds > seconds_before + self._limit_s:
+                raise OverLimitError("timed out")
+            if memory > memory_before + self._memory:
+                raise OverLimitError("out of memory")
+
+        watched = psutil.Process(process.pid)
+        seconds_before, memory_before = used()
+        return check
+
+
+def _pass_on(pipe: IO[bytes], lines: "queue.SimpleQueue[bytes]") -> None:
+    """Pass on lines; one without an end, which may be empty, is the last."""
+    line = b"\n"
+    while line.endswith(b"\n"):
+        try:
+            line = pipe.readline()
+        except ValueError:  # closed meanwhile: nobody waits for it any more
+            line = b""
+        lines.put(line)

@@ -5,10 +5,11 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any, NoReturn
 
 from tts_study.cli import export, grade, merge, replay, run, serve, study
-from tts_study.errors import UserError
+from tts_study.errors import OPTIONAL, NotInstalled, UserError
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as in a shell
 COMMANDS = (run, merge, study, serve, replay, export, grade)
@@ -36,12 +37,18 @@ def main(
         add_commands: adds a parser for each command.
     """
     parser = _Parser(prog=prog, description=description)
+    parser.add_argument("--version", action="version", version=f"tts-study {version('tts-study')}")
     add_commands(parser.add_subparsers(required=True, metavar="COMMAND"))
     try:
         arguments = parser.parse_args(argv)
         arguments.command(arguments)
     except UserError as error:
         print(f"{prog}:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in OPTIONAL:
+            raise
+        print(f"{prog}: {NotInstalled(error.name)}", file=sys.stderr)
         return 2
     except OSError as error:
         if not error.filename:  # a fault of ours, and not a file that cannot be read or written
@@ -56,6 +63,8 @@ def main(
 
 def script() -> NoReturn:
     """What is installed as `tts-study`: `main`, except that a command that fails waits for nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a console that is not UTF-8
     code = main()
     if code:
         for process in multiprocessing.active_children():  # engines that were just starting

