@@ -1,4 +1,4 @@
-"""`tts-study replay`: tables and figures of other people's completions, without an engine."""
+"""`tts-study replay`: tables and figures of runs, or of other people's completions, without an engine."""
 
 import argparse
 import re
@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `replay`."""
-    replay = commands.add_parser("replay", help="tables and figures of published completions, without an engine")
-    replay.add_argument(
-        "--dataset",
-        action="append",
-        required=True,
-        help="a .jsonl or .parquet file, or a hub name; several are drawn together",
+    replay = commands.add_parser(
+        "replay", help="tables and figures of runs or published completions, without an engine"
     )
+    replay.add_argument(
+        "runs", nargs="*", type=Path, metavar="RUN",
+        help="folders or files of runs: several policies, strategies and seeds stand together",
+    )  # fmt: skip
+    replay.add_argument(
+        "--dataset", action="append", default=[],
+        help="published completions in place of runs: a .jsonl or .parquet file, or a hub name; several stand together",
+    )  # fmt: skip
     replay.add_argument("--config", action="append", default=[], help="of hub data sets: one for each, or one for all")
     replay.add_argument("--split", default="train", help="of hub data sets; train by default")
     for name in ("problem", "answer", "id", "level", "subject", "solution"):
@@ -34,34 +38,77 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="what the step scores are; of a reward model's logits the sigmoid is taken, none leaves them out",
     )  # fmt: skip
     replay.add_argument("--limit", type=positive, help="only the first so many problems")
-    replay.add_argument("--aggregation", choices=AGGREGATIONS, default="last", help="of step scores; last by default")
     replay.add_argument(
-        "--rule", choices=("majority", "best", "weighted", "pass"), default="weighted",
-        help="how the answer of beam search and DVTS is picked in the figure; weighted by default, as in the blog",
+        "--aggregation",
+        choices=AGGREGATIONS,
+        help="of step scores; by default what a run used, and last, as in the blog, with --dataset",
+    )
+    replay.add_argument(
+        "--rule", choices=("majority", "best", "weighted", "pass"),
+        help="how the answer of a tree search is picked; by default the search's own rule, and weighted, as in the "
+        "blog, with --dataset",
     )  # fmt: skip
     replay.add_argument("--seed", type=natural, default=0, help="of subsets and of the bootstrap")
     replay.add_argument("--out", type=Path, default=Path("out/replay"), help="folder of tables and figures")
     replay.set_defaults(command=_replay)
+    published = {action.dest for action in replay._actions} - {"help", "runs", "aggregation", "rule", "seed", "out"}
+    replay.set_defaults(only_published={name: replay.get_default(name) for name in published - {"dataset"}})
 
 
 def _replay(arguments: argparse.Namespace) -> None:
-    from tts_study import plots
-    from tts_study.analysis import replayed, tables
+    if bool(arguments.runs) == bool(arguments.dataset):
+        raise UserError("give folders of runs (tts-study replay out/my-run), or --dataset: one of the two")
+    if not arguments.runs:
+        return _replay_published(arguments)
+    for name, default in arguments.only_published.items():
+        if getattr(arguments, name) != default:
+            raise UserError(f"--{name.replace('_', '-')} is about --dataset and not about runs: leave it out")
+    _replay_runs(arguments)
 
-    runs = _load(arguments)
-    out = arguments.out
+
+def _replay_runs(arguments: argparse.Namespace) -> None:
+    from tts_study import plots
+    from tts_study.analysis import tables
+    from tts_study.analysis.side_by_side import Part, side_by_side
+    from tts_study.runs.find import find_runs
+
+    parts = []
+    for path in find_runs(arguments.runs):
+        parts.append(Part.read(path))
+        print(f"{parts[-1]}: {parts[-1].graded.note()}")
+    table = side_by_side(parts, aggregation=arguments.aggregation, rule=arguments.rule, seed=arguments.seed)
+    out = _folder(arguments.out)
+    tables.save(table, "accuracy", out)
+    shown = table.assign(**{name: 100 * table[name] for name in ("accuracy", "low", "high", "between_seeds")})
+    print("accuracy in %, with its 95 % interval over problems and its standard deviation between seeds:")
+    print(shown.round(1).to_string(index=False, na_rep="-"))
+    sizes = " or ".join(map(str, sorted(set(table["problems"]))))
+    plots.save(plots.accuracy_by_policy(table, f"Accuracy against n, {sizes} problems"), "accuracy", out)
+    print(f"the table and the figure are in {out}: accuracy.csv, accuracy.png")
+
+
+def _folder(out: Path) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}") from None
+    return out
+
+
+def _replay_published(arguments: argparse.Namespace) -> None:
+    from tts_study import plots
+    from tts_study.analysis import replayed, tables
+
+    runs = _load(arguments)
+    out = _folder(arguments.out)
     graded = replayed.grade_all(runs)
     for name, each in graded.items():
         print(f"{name}: {each.note()}")
-    options = dict(aggregation=arguments.aggregation, seed=arguments.seed)
+    options = dict(aggregation=arguments.aggregation or "last", seed=arguments.seed)
     table = replayed.accuracies(runs, graded, **options)
     tables.save(table, "accuracy", out)
     print((100 * table.pivot(index=["dataset", "n"], columns="method", values="accuracy")).round(1).to_string())
-    curves = replayed.one_figure(table, arguments.rule)
+    curves = replayed.one_figure(table, arguments.rule or "weighted")
     plots.save(plots.accuracy_against_n(curves, {}, title=_title(runs)), "accuracy", out)
     if any(map(replayed.states_levels, runs.values())):
         levels = replayed.accuracies_by_level(runs, graded, **options)

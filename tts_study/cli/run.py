@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import shlex
 import signal
 import sys
 import time
@@ -69,6 +70,8 @@ def _run(arguments: argparse.Namespace) -> None:
     run = awaited(search())
     print(summary(run, arguments.strategy, arguments.n, profile.aggregation))
     print(f"{time.monotonic() - begin:.0f} s; the run is in {path}")
+    if shard == WHOLE:
+        print(f"a table and a figure of it: tts-study replay {shlex.quote(str(arguments.out))}")
 
 
 def awaited(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -1,6 +1,6 @@
 """The study's figures: they draw tables, and compute only where things lie on the page."""
 
-from tts_study.plots.curves import accuracy_against_n, accuracy_bars_by_level
+from tts_study.plots.curves import accuracy_against_n, accuracy_bars_by_level, accuracy_by_policy
 from tts_study.plots.explorer import Explorer, explorer
 from tts_study.plots.optimal import chosen_map
 from tts_study.plots.rivals import accuracy_against_price, small_against_large
@@ -14,6 +14,7 @@ __all__ = [
     "accuracy_against_n",
     "accuracy_against_price",
     "accuracy_bars_by_level",
+    "accuracy_by_policy",
     "chosen_map",
     "explorer",
     "looks",

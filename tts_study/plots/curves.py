@@ -36,6 +36,40 @@ def accuracy_against_n(curve: pd.DataFrame, baselines: Mapping[str, float], titl
         return finish(figure)
 
 
+def accuracy_by_policy(table: pd.DataFrame, title: str) -> Figure:
+    """Accuracy against n, a panel for each policy: 95 % bands over problems, bars for the spread between seeds.
+
+    Args:
+        table: columns policy, method, n, accuracy, low, high, between_seeds, as of `side_by_side`.
+        title: of the figure.
+    """
+    policies, drawn = table["policy"].unique(), looks(table["method"])
+    with style():
+        figure, row = plt.subplots(
+            1, len(policies), figsize=(WIDTH, 5.4), sharey=True, squeeze=False, layout="constrained"
+        )
+        for axes, (policy, of_policy) in zip(row[0], table.groupby("policy", sort=False), strict=True):
+            for method, rows in of_policy.groupby("method", sort=False):
+                look, spread = drawn[method], rows["between_seeds"].fillna(0)
+                axes.errorbar(
+                    rows["n"], rows["accuracy"], spread.where(spread > 0), color=look.color, marker=look.marker,
+                    label=look.label, lw=2, capsize=4, elinewidth=1.2,
+                )  # fmt: skip
+                axes.fill_between(rows["n"], rows["low"], rows["high"], color=look.color, alpha=0.15, lw=0)
+            label_n(axes, of_policy["n"].unique())
+            axes.set_xlabel("n (log scale)")
+            axes.set_title(policy, fontsize=11, fontweight="normal")
+        label_accuracy(row[0, 0], row[0, 0].get_title())
+        row[0, 0].set_title("", loc="left")
+        figure.suptitle(title)
+        sns.despine(figure)
+        found = {
+            text: handle for axes in row[0] for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=min(4, len(found)))
+        return finish(figure)
+
+
 def label_n(axes: Axes, ns: Iterable[int]) -> None:
     """The axis of budgets, with the given ones labelled."""
     axes.set_xscale("log", base=2)

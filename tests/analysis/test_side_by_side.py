@@ -1,0 +1,129 @@
+"""Runs side by side: which curves there are, what seeds do together, and what is refused."""
+
+import json
+
+import pytest
+
+from tts_study import cli
+from tts_study.analysis.side_by_side import Part, aggregation_of, side_by_side
+from tts_study.errors import UserError
+from tts_study.records import Completion, Cost, Problem, SearchResult
+from tts_study.runs import store
+from tts_study.runs.find import find_runs
+
+PROBLEMS = tuple(Problem(f"p/{i}", "1+1?", "2") for i in range(4))
+RIGHT, WRONG = ("2", 0.9), ("3", 0.1)
+
+
+def record(folder, *rows, policy="1b", strategy="best_of_n", seed=0, subtree=1, problems=PROBLEMS, **more):
+    """A run with a row of completions (answer and score) for each problem."""
+    header = {
+        "strategy": strategy, "n": len(rows[0]), "seed": seed, "policy": {"model": f"models/{policy}"},
+        "dataset": {"name": "some/set", "problems": len(problems)}, "settings": {"name": "micro"}, **more,
+    }  # fmt: skip
+    path = folder / f"{policy}-{strategy}-n{len(rows[0])}-seed{seed}" / "run.jsonl"
+    with store.writing(path, header) as writer:
+        for problem, row in zip(problems, rows, strict=True):
+            completions = tuple(Completion((rf"\boxed{{{text}}}",), 5, True, (score,)) for text, score in row)
+            writer.append(problem, SearchResult(problem.id, completions, Cost(), subtree=subtree))
+    return path
+
+
+def table_of(*paths, **options):
+    return side_by_side([Part.read(path) for path in find_runs(paths)], **options)
+
+
+def cell(table, method, n, policy="1b"):
+    (row,) = table[(table.policy == policy) & (table.method == method) & (table.n == n)].to_dict("records")
+    return row
+
+
+def test_seeds_of_one_policy_are_one_curve_and_their_spread_is_apart_from_the_band(tmp_path):
+    record(tmp_path, [RIGHT, WRONG], [RIGHT, WRONG], [WRONG, WRONG], [WRONG, WRONG], seed=0)
+    record(tmp_path, [RIGHT, WRONG], [RIGHT, WRONG], [RIGHT, WRONG], [RIGHT, WRONG], seed=1)
+    row = cell(table_of(tmp_path), "best", 2)
+    assert (row["seeds"], row["accuracy"]) == (2, 0.75)
+    assert row["between_seeds"] == pytest.approx(0.5**0.5 / 2)  # of 0.5 and 1
+    assert 0.5 <= row["low"] < 0.75 < row["high"] <= 1
+
+
+def test_a_smaller_n_is_read_off_the_largest_run_of_a_seed(tmp_path):
+    record(tmp_path, *[[RIGHT, WRONG]] * 4)
+    record(tmp_path, *[[WRONG]] * 4)
+    assert cell(table_of(tmp_path), "pass", 1)["accuracy"] == 0.5
+
+
+def test_runs_of_several_policies_and_searches_stand_in_one_table(tmp_path):
+    record(tmp_path, *[[RIGHT, WRONG]] * 4)
+    record(tmp_path, *[[RIGHT, WRONG, WRONG, WRONG]] * 4, policy="3b", strategy="beam_search", subtree=4)
+    table = table_of(tmp_path)
+    assert set(table[table.policy == "1b"].method) == {"majority", "best", "weighted", "pass"}
+    assert cell(table, "beam_search", 4, "3b")["accuracy"] == 1  # by its own rule
+    assert cell(table_of(tmp_path, rule="majority"), "beam_search", 4, "3b")["accuracy"] == 0
+    assert set(table[table.policy == "3b"].n) == {4}
+
+
+def test_runs_of_one_search_that_differ_in_an_option_are_two_curves(tmp_path):
+    rows = [[RIGHT, WRONG]] * 4
+    record(tmp_path / "2", *rows, strategy="beam_search", subtree=2, search={"beam_width": 2})
+    record(tmp_path / "1", *rows, strategy="beam_search", subtree=2, search={"beam_width": 1})
+    assert set(table_of(tmp_path).method) == {"beam_search (beam_width 1)", "beam_search (beam_width 2)"}
+
+
+def test_the_aggregation_is_the_searchs_own_or_the_profiles(tmp_path):
+    rows = [[RIGHT, WRONG]] * 4
+    profile = record(tmp_path, *rows)
+    own = record(tmp_path, *rows, strategy="beam_search", subtree=2, search={"aggregation": "prod"})
+    assert [aggregation_of(store.load(path)) for path in (profile, own)] == ["min", "prod"]
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, "there is no run in"),
+        ({"rows.jsonl": {"problem": "1+1?"}}, "there is no run in"),
+    ],
+)
+def test_a_folder_without_a_run_is_refused(tmp_path, files, reason):
+    for name, row in files.items():
+        (tmp_path / name).write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match=reason):
+        find_runs([tmp_path])
+
+
+def test_a_shard_the_same_run_twice_and_seeds_of_other_problems_are_refused(tmp_path):
+    rows = [[RIGHT, WRONG]] * 4
+    record(tmp_path / "a", *rows)
+    with pytest.raises(UserError, match="are the same run"):
+        table_of(record(tmp_path / "b", *rows), tmp_path / "a")
+    record(tmp_path / "c", *rows[:3], seed=1, problems=PROBLEMS[:3])
+    with pytest.raises(UserError, match="on different problems"):
+        table_of(tmp_path / "a", tmp_path / "c")
+    with pytest.raises(UserError, match="tts-study merge"):
+        find_runs([record(tmp_path / "d", *rows, shard={"index": 1, "count": 2})])
+
+
+def test_replay_takes_folders_of_runs_and_leaves_a_table_and_a_figure(tmp_path, capsys):
+    record(tmp_path / "runs", *[[RIGHT, WRONG]] * 4)
+    record(tmp_path / "runs", *[[RIGHT, WRONG]] * 4, seed=1)
+    record(tmp_path / "runs", *[[RIGHT]] * 4, policy="3b")
+    assert cli.main(["replay", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr().out
+    assert "1b best_of_n, n = 2, seed 1, 4 problems: 0 of 8 completions gave no answer" in shown
+    assert "standard deviation between seeds" in shown
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["accuracy.csv", "accuracy.png"]
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ([], "give folders of runs"),
+        (["--dataset", "x.jsonl", "."], "one of the two"),
+        ([".", "--limit", "3"], "--limit is about --dataset"),
+        (["no/such/folder"], "there is no no/such/folder"),
+    ],
+)
+def test_a_replay_of_nothing_or_of_both_is_refused(capsys, more, reason):
+    assert cli.main(["replay", *more]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert reason in line
