@@ -181,6 +181,9 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({
 })  # fmt: skip
 
 
+MICRO_WORLD = "data/micro/"
+
+
 def load_profile(profile: str | Profile, **overrides: Any) -> Profile:
     """A profile with some of its fields replaced.
 
@@ -210,10 +213,18 @@ def located(name: str) -> str:
     """The path of a file or folder given relative to the project; anything else, such as a hub name, as it is.
 
     `./file` and `../file` are the current folder's, if they are there.
+
+    Raises:
+        UserError: it belongs to the micro world, and there is none here.
     """
     if name.startswith(("./", "../")) and Path(name).exists():
         return name
     inside = paths.root() / name
+    if name.startswith(MICRO_WORLD) and not (paths.root() / MICRO_WORLD).is_dir():
+        raise UserError(
+            f"there is no {name} in {paths.root()}: the micro models, problems and recorded runs are in the project's "
+            "repository and not in the installed package; run in a checkout of it, or name models and data of your own"
+        )
     return str(inside) if inside.exists() else name
 
 

@@ -94,10 +94,27 @@ class Solution:
     Attributes:
         answer: the answer, or None where no completion has one.
         result: all completions, the tree if the method searched one, and what it cost.
+        aggregation: from step scores to a score.
     """
 
     answer: str | None
     result: SearchResult
+    aggregation: Aggregation = "last"
+
+    @property
+    def support(self) -> pd.DataFrame:
+        """What speaks for each answer, the most given first.
+
+        Columns answer, completions, and best_score and sum_of_scores if a PRM scored them.
+        """
+        given, groups, scores = given_by(self.result, self.aggregation)
+        rows = [(group, score) for group, score in zip(groups, scores, strict=True) if group != selection.NO_ANSWER]
+        table = pd.DataFrame(rows, columns=["group", "score"]).groupby("group", sort=False)["score"]
+        support = table.agg(completions="size", best_score="max", sum_of_scores="sum").reset_index()
+        support.insert(0, "answer", [given[groups.index(group)] for group in support["group"]])
+        scored = any(completion.step_scores for completion in self.result.completions)
+        unused = ["group"] if scored else ["group", "best_score", "sum_of_scores"]
+        return support.drop(columns=unused).sort_values("completions", ascending=False, kind="stable")
 
 
 class Study:
@@ -218,7 +235,7 @@ class Study:
             return await solver.solve(problem)
 
         result = wait(search())
-        return Solution(picked(result, found.rule, self.aggregation), result)
+        return Solution(picked(result, found.rule, self.aggregation), result, self.aggregation)
 
     def _of(self, search: Search, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a search: the study's where the search has them, and those given."""
@@ -303,11 +320,16 @@ def _candidates(spec: RunSpec, folder: Path) -> Iterator[tuple[Path, RunSpec]]:
 
 def picked(result: SearchResult, rule: str, aggregation: Aggregation) -> str | None:
     """The answer that a rule picks from a result's completions."""
-    given = [answers.extract(completion.text, finished=completion.finished) for completion in result.completions]
-    groups = answers.group(given)
-    scores = [aggregate(completion.step_scores, aggregation) for completion in result.completions]
+    given, groups, scores = given_by(result, aggregation)
     group = selection.majority(groups) if rule == "majority" else getattr(selection, rule)(groups, scores)
     return None if group == selection.NO_ANSWER else given[groups.index(group)]
+
+
+def given_by(result: SearchResult, aggregation: Aggregation) -> tuple[list[str | None], list[int], list[float]]:
+    """What each completion answers, the number of that answer, and the completion's score (0 without a PRM)."""
+    given = [answers.extract(completion.text, finished=completion.finished) for completion in result.completions]
+    scores = [aggregate(completion.step_scores, aggregation) for completion in result.completions]
+    return given, answers.group(given), scores
 
 
 def methods() -> pd.DataFrame:

@@ -196,6 +196,40 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys, data, tmp
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_solve_prints_the_answer_its_support_and_no_tree_for_samples(engines, capsys, data):
+    models = ("--policy", data.parent, "--prm", data.parent)
+    assert cli.main([str(argument) for argument in ("solve", "1+1?", *models, "--n", 3)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "answer: 2"
+    assert [line.split() for line in lines[3:6]] == [
+        ["answer", "completions", "best_score", "sum_of_scores"], ["2", "2", "0.900", "1.800"],
+        ["3", "1", "0.100", "0.100"],
+    ]  # fmt: skip
+    assert lines[6:] == ["0 of 3 completions give no answer"]
+
+
+def test_solve_prints_the_tree_of_a_search(engines, capsys, data):
+    models = ("--policy", data.parent, "--prm", data.parent)
+    asked = ("solve", "1+1?", *models, "--strategy", "dvts", "--n", 4)
+    assert cli.main([str(argument) for argument in asked]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "answer: 2"
+    assert r"0.900 finished \boxed{2}" in lines
+    assert lines[-1] == "(2 pruned or repeated)"
+
+
+def test_solve_without_a_prm_shows_votes_alone(engines, capsys, data):
+    asked = ("solve", "1+1?", "--policy", data.parent, "--strategy", "majority", "--n", 3)
+    assert cli.main([str(argument) for argument in asked]) == 0
+    assert capsys.readouterr().out.splitlines()[3].split() == ["answer", "completions"]
+
+
+def test_solve_says_on_one_line_what_it_cannot_do(engines, capsys, data):
+    models = ("--policy", data.parent, "--prm", data.parent)
+    assert "must be a multiple of 4" in refused(capsys, "solve", "1+1?", *models, "--strategy", "dvts", "--n", 3)
+    assert "does not fit the context" in refused(capsys, "solve", "too long", *models)
+
+
 def test_the_installed_command_exits_with_2_and_no_traceback():
     made = subprocess.run(
         [sys.executable, "-m", "tts_study.cli", "run", "--profile", "macro", "--strategy", "greedy", "--out", "x"],

@@ -1,8 +1,11 @@
 """The one list of dependencies, and everything that must agree with it."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -87,3 +90,43 @@ def test_make_refuses_a_wrong_python_in_one_sentence():
     )
     assert made.returncode != 0
     assert made.stderr.startswith("tts-study needs Python 3.11 to 3.14, and /no/such/python is not")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The built wheel, unpacked outside of a checkout; dependencies are this environment's."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    shutil.copytree(ROOT / "tts_study", source / "tts_study", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", folder, source], check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", folder / "site", wheel], check=True, capture_output=True)
+    (folder / "elsewhere").mkdir()
+    return folder
+
+
+def run_installed(installed, *argv):
+    return subprocess.run(
+        [sys.executable, *argv], cwd=installed / "elsewhere", capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(installed / "site")},
+    )  # fmt: skip
+
+
+def test_the_installed_wheel_states_its_version_and_has_its_files(installed):
+    assert run_installed(installed, "-m", "tts_study.cli", "--version").stdout == f"tts-study {PROJECT['version']}\n"
+    assert (installed / "site" / "bin" / "tts-study").is_file()
+    there = {path.name for path in (installed / "site" / "tts_study").rglob("*") if path.suffix in (".html", ".jinja")}
+    assert there == {path.name for path in (ROOT / "tts_study").rglob("*") if path.suffix in (".html", ".jinja")}
+
+
+def test_the_installed_wheel_grades_and_says_where_the_micro_world_is(installed):
+    code = r"import tts_study; print(tts_study.__file__); print(tts_study.grade('0.5', r'\frac{1}{2}'))"
+    where, graded = run_installed(installed, "-c", code).stdout.splitlines()
+    assert where.startswith(str(installed / "site"))
+    assert graded == "True"
+    done = run_installed(installed, "-m", "tts_study.cli", "run", "--strategy", "greedy", "--out", "out")
+    assert done.returncode == 2
+    assert "are in the project's repository and not in the installed package; run in a checkout" in done.stderr

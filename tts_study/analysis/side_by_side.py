@@ -7,7 +7,7 @@ of its own.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -151,7 +151,7 @@ def aggregation_of(run: Run) -> Aggregation:
     """What the search itself used, else what the run's profile uses, else "last"."""
     used = run.header.get("search", {}).get("aggregation")
     profile = PROFILES.get(run.header.get("settings", {}).get("name", ""))
-    return used or (profile.aggregation if profile else "last")
+    return cast(Aggregation, used or (profile.aggregation if profile else "last"))
 
 
 def _differing(parts: Sequence[Part]) -> dict[tuple[str, str], list[tuple[str, str]]]:

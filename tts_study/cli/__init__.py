@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from tts_study.cli import export, grade, merge, replay, run, serve, study
+from tts_study.cli import export, grade, merge, replay, run, serve, solve, study
 from tts_study.errors import OPTIONAL, NotInstalled, UserError
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as in a shell
-COMMANDS = (run, merge, study, serve, replay, export, grade)
+COMMANDS = (run, merge, study, solve, serve, replay, export, grade)
 
 
 def add_commands(commands: Any) -> None:

@@ -1,0 +1,68 @@
+"""`tts-study solve`: one question of one's own, with the answer, its support and its tree."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from tts_study.cli.numbers import natural, positive
+from tts_study.cli.profile import add_options, add_profile, options_of, profile_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tts_study.records import SearchResult
+
+MOST_TEXT = 100  # characters of a step that a line shows
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `solve`."""
+    solve = commands.add_parser("solve", help="answer one question of your own; needs no right answer")
+    solve.add_argument("question", help='such as "Start with 42, add 17, multiply by 2."')
+    add_profile(solve)
+    solve.add_argument("--strategy", default="best_of_n", help="as of `run`; best_of_n by default")
+    add_options(solve)
+    solve.add_argument("--n", type=positive, default=16, help="generations to spend; 16 by default")
+    solve.add_argument("--seed", type=natural, default=0, help="of every random draw")
+    solve.set_defaults(command=_solve)
+
+
+def _solve(arguments: argparse.Namespace) -> None:
+    from tts_study.study import Study
+
+    with Study(profile_of(arguments), seed=arguments.seed) as study:
+        solution = study.solve(arguments.question, arguments.strategy, arguments.n, **options_of(arguments))
+    print(f"answer: {'none' if solution.answer is None else one_line(solution.answer)}")
+    support = solution.support.assign(answer=solution.support["answer"].map(one_line))
+    print("\nanswers, and what speaks for each:")
+    print(support.to_string(index=False, float_format="{:.3f}".format, na_rep="-") if len(support) else "none")
+    unanswered = len(solution.result.completions) - int(support["completions"].sum())
+    print(f"{unanswered} of {len(solution.result.completions)} completions give no answer")
+    if solution.result.tree:
+        print("\nthe tree (score, what became of the step, the step; those not pursued are only counted):")
+        print("\n".join(tree_lines(solution.result)))
+
+
+def tree_lines(result: "SearchResult") -> "Iterator[str]":
+    """The tree as indented lines: steps that were kept, and the number of the others beside them."""
+    nodes = result.tree
+    children: dict[int | None, list[int]] = {}
+    for i, node in enumerate(nodes):
+        parent = node.parent if node.parent is None or nodes[node.parent].twin is None else nodes[node.parent].twin
+        children.setdefault(parent, []).append(i)
+
+    def below(parent: int | None, depth: int) -> "Iterator[str]":
+        shown = [i for i in children.get(parent, ()) if nodes[i].fate in ("kept", "finished", "cut")]
+        for i in shown:
+            score = "  -  " if nodes[i].score is None else f"{nodes[i].score:.3f}"
+            yield f"{'  ' * depth}{score} {nodes[i].fate:8} {one_line(nodes[i].text)}"
+            yield from below(i, depth + 1)
+        if dropped := len(children.get(parent, ())) - len(shown):
+            yield f"{'  ' * depth}({dropped} pruned or repeated)"
+
+    return below(None, 0)
+
+
+def one_line(text: str) -> str:
+    """A model's text as one line that a terminal can show."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    return line if len(line) <= MOST_TEXT else line[:MOST_TEXT] + " …"
