@@ -4,6 +4,7 @@
 # make read      open JupyterLab; of what the others need, this installs only what replaying recorded runs takes
 # make lab       the same, with vLLM
 # make figures   regenerate figures and tables from the recorded runs, no engine started
+# make site      the committed notebooks and pages as a web site in out/site; nothing is executed
 # make record    search anew on all problems, and keep the runs that the notebooks replay
 #
 # Each sets up .venv first, from nothing but Python 3.11 or newer; where that is done, it installs nothing.
@@ -26,7 +27,7 @@ UNUSED := torchvision torchaudio torchcodec
 LAB := $(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_walkthrough.ipynb \
   $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: study test lint read lab figures record setup clean
+.PHONY: study test lint read lab figures site record setup clean
 
 study: setup
 	$(BIN)/tts-study study --profile $(PROFILE) --out $(OUT) -p n_problems $(PROBLEMS) $(ARGS)
@@ -49,6 +50,10 @@ lab: setup
 figures: setup
 	ls notebooks/*.ipynb | xargs -n 1 -P 2 \
 	  $(BIN)/jupyter nbconvert --execute --inplace --log-level=WARN --ExecutePreprocessor.record_timing=False
+
+site: setup
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs/site . out/site
+	@echo "open out/site/index.html"
 
 record: setup
 	$(BIN)/tts-study study --profile $(PROFILE) --out out/record $(ARGS)
