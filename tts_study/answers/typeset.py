@@ -6,6 +6,7 @@ Everything here rewrites `\frac\pi6`, `√13`, `x⁴`, `{\color{blue}6}`, `2**10
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 
 from tts_study.answers.text import closing
 
@@ -105,6 +106,7 @@ _REWRITES: list[Rewrite] = [
 _PATTERNS = [(re.compile(pattern), replacement) for pattern, replacement in _REWRITES]
 
 
+@lru_cache(maxsize=64)  # an answer is looked at first as a choice and then as a value
 def plain_latex(answer: str) -> str:
     """An answer in one plain LaTeX; what the characters say stays the same."""
     text = _SCRIPTS.sub(_script, answer)
