@@ -29,5 +29,16 @@ class NotInstalled(UserError):
         super().__init__(f"{purpose}, which is not installed here: {remedy}")
 
 
+class RunStopped(UserError):
+    """A failure that would repeat with every problem (a full disk, an engine whose numbers are wrong): the run ends."""
+
+
 class EngineLost(UserError):
     """An engine died, or the worker that held it: another one may well succeed at the same."""
+
+
+def one_line(text: str, longest: int = 300) -> str:
+    """Somebody else's text as it may be shown: in one line, printable, and not too long."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in text[: 10 * longest])
+    words = " ".join(shown.split())
+    return words if len(words) <= longest else words[: longest - 1] + "…"

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from tts_study.errors import UserError
+
 OUT = "TTS_STUDY_OUT"  # set while `tts-study study` runs notebooks: the folder that it was told to leave everything in
 
 CACHE = "TTS_STUDY_CACHE"  # a folder to use instead of the user's cache folder
@@ -33,3 +35,14 @@ def cache() -> Path:
     """The user's folder of what can be computed again: $TTS_STUDY_CACHE, or tts-study in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get(CACHE) or Path(base) / "tts-study")
+
+
+def check_regular(path: Path) -> None:
+    """Make sure that a path is not one that could be read without an end: a pipe, a device, a socket.
+
+    Raises:
+        UserError: it is, or it is a folder.
+    """
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "a pipe, a socket or a device"
+        raise UserError(f"cannot read {path}: it is {what}, not a file")

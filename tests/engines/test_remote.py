@@ -1,6 +1,7 @@
 """Remote engines against small servers that speak as vLLM's do: balancing, retries, and errors in one sentence."""
 
 import asyncio
+import gzip
 import os
 import signal
 import socket
@@ -21,7 +22,7 @@ from tts_study.engines import serving
 from tts_study.engines.policy import PolicySettings, sample_seeds
 from tts_study.engines.prm import PRMSettings
 from tts_study.engines.remote import PLAIN, RemotePolicy, RemotePRM, weights_name
-from tts_study.errors import UserError
+from tts_study.errors import RunStopped, UserError
 from tts_study.profiles import load_profile
 from tts_study.records import Cost, Problem
 from tts_study.runs import run as runs
@@ -585,3 +586,121 @@ def test_a_server_of_two_that_is_killed_in_the_middle_of_a_run_loses_nothing(ser
     assert all(len(result.completions) == 16 for result in run.results)
     with pytest.raises(UserError, match="server of the policy ended"):
         keepers[0].result()
+
+
+# --- what servers say is not trusted ---------------------------------------------------------------------------------
+
+NOT_SCORES = [float("nan"), float("inf"), -3, 7, "high", None, [0.5], True]
+
+
+@pytest.mark.parametrize("score", NOT_SCORES)
+async def test_a_score_that_is_not_a_number_from_0_to_1_ends_the_run_with_model_and_dtype(serve, prm_folder, score):
+    fake = await serve(prm_folder)
+    fake.answer = lambda request, reply: as_json({"data": [{"data": [[score]] * len(reply["data"][0]["data"])}]})
+    async with prm_on(prm_folder, fake) as prm:
+        with pytest.raises(
+            RunStopped, match="dtype bfloat16.* returned the score .*, which is not a number from 0 to 1"
+        ):
+            await prm.score_solutions(PROBLEM, [("42-17=25",)])
+
+
+@pytest.mark.parametrize("more", [-1, 3])
+async def test_as_many_scores_as_tokens_must_come_back(serve, prm_folder, more):
+    fake = await serve(prm_folder)
+
+    async def answer(request, reply):
+        return web.json_response({"data": [{"data": [[0.5]] * (len(reply["data"][0]["data"]) + more)}]})
+
+    fake.answer = answer
+    async with prm_on(prm_folder, fake) as prm:
+        with pytest.raises(RunStopped, match=r"returned \d+ scores for \d+ tokens"):
+            await prm.score_solutions(PROBLEM, [("42-17=25",)])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "cached", "told"),
+    [
+        ([10**6], 0, "returned the token 1000000"),
+        ([-1], 0, "returned the token -1"),
+        ([1.0], 0, "returned the token 1.0"),
+        ([True], 0, "returned the token True"),
+        ("abc", 0, "returned the token 'a'"),
+        ([1] * 65, 0, "returned 65 tokens where at most 64"),
+        ([1], -2, "returned -2 cached tokens"),
+        ([1], 10_000, "returned 10000 cached tokens"),
+        ([1], "5", "returned '5' cached tokens"),
+    ],
+)
+async def test_tokens_and_counts_that_cannot_be_end_the_run(serve, policy_folder, tokens, cached, told):
+    fake = await serve(policy_folder)
+    choice = {"token_ids": tokens, "finish_reason": "stop", "stop_reason": None}
+    usage = {"prompt_tokens_details": {"cached_tokens": cached}}
+    fake.answer = lambda request, reply: as_json({"choices": [choice], "usage": usage})
+    async with policy_on(policy_folder, fake) as policy:
+        with pytest.raises(RunStopped) as caught:
+            await policy.complete(policy.prompt(PROBLEM), n=1, seed=0)
+    assert told in str(caught.value) and str(policy_folder) in str(caught.value)
+
+
+async def as_json(body):
+    return web.json_response(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"a":' * 900 + b"1" + b"}" * 900,
+        b"[]",
+        b'{"choices": [{"finish_reason": "stop"}], "usage": []}',
+        b'{"choices": "none", "usage": {}}',
+    ],
+)
+async def test_a_reply_of_another_shape_is_one_sentence(serve, policy_folder, body):
+    fake = await serve(policy_folder)
+
+    async def answer(request, reply):
+        return web.Response(body=body, content_type="application/json")
+
+    fake.answer = answer
+    async with policy_on(policy_folder, fake) as policy:
+        with pytest.raises(UserError, match="^[^\n]*$"):
+            await policy.complete(policy.prompt(PROBLEM), n=1, seed=0)
+
+
+@pytest.mark.parametrize("gzipped", [True, False])
+async def test_a_reply_without_a_reasonable_end_is_not_read_to_its_end(serve, policy_folder, monkeypatch, gzipped):
+    monkeypatch.setattr(transport, "MOST_BYTES", 2**16)
+    fake = await serve(policy_folder)
+    headers = {"Content-Encoding": "gzip"} if gzipped else {}
+    body = gzip.compress(bytes(2**24)) if gzipped else bytes(2**20)
+
+    async def answer(request, reply):
+        return web.Response(body=body, headers=headers)
+
+    fake.answer = answer
+    async with policy_on(policy_folder, fake) as policy:
+        with pytest.raises(UserError, match=r"compresses its replies|is longer than"):
+            await policy.complete(policy.prompt(PROBLEM), n=1, seed=0)
+
+
+@pytest.mark.parametrize("card", [{"id": 3}, {"id": ["a"]}, {}, {"id": "a", "max_model_len": "long"}, "model"])
+async def test_a_list_of_models_of_another_shape_is_one_sentence(serve, policy_folder, card):
+    fake = await serve(policy_folder)
+    fake.cards = [card]
+    assert "is not a server of vLLM" in await refusal(policy_on(policy_folder, fake))
+
+
+async def test_the_words_of_servers_are_made_printable_and_cut(serve, policy_folder):
+    fake = await serve(policy_folder)
+    said = "\x1b[2J\x07" + "no " * 10_000
+
+    async def answer(request, reply):
+        return web.json_response({"error": {"message": said}}, status=400)
+
+    fake.answer = answer
+    told = await refusal(policy_on(policy_folder, fake))
+    assert told.isprintable() and len(told) < 600
+    fake.cards = [{"id": said}]
+    told = await refusal(policy_on(policy_folder, fake))
+    assert told.isprintable() and len(told) < 800

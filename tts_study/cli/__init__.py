@@ -9,9 +9,10 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from tts_study.cli import export, grade, merge, replay, run, serve, solve, study
-from tts_study.errors import OPTIONAL, NotInstalled, UserError
+from tts_study.errors import OPTIONAL, NotInstalled, UserError, one_line
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as in a shell
+MOST_SHOWN = 4000  # characters of an error
 COMMANDS = (run, merge, study, solve, serve, replay, export, grade)
 
 
@@ -43,7 +44,7 @@ def main(
         arguments = parser.parse_args(argv)
         arguments.command(arguments)
     except UserError as error:
-        print(f"{prog}:", " ".join(str(error).split()), file=sys.stderr)
+        print(f"{prog}:", one_line(str(error), MOST_SHOWN), file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         if error.name not in OPTIONAL:

@@ -6,14 +6,16 @@ appended as it is and never tokenised again, so that a continuation is exact and
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from tts_study.engines.border import check_sample
 from tts_study.engines.engine import Engine, EngineSettings, OnEngine, Sample
 from tts_study.engines.vllm import local_engine
 from tts_study.prompts.policy import policy_tokens
+from tts_study.prompts.prm import load_config
 from tts_study.prompts.steps import STEP_SEPARATOR
 from tts_study.records import Cost, Generation, Problem, Sampled, Stop
 
@@ -110,11 +112,17 @@ class VllmPolicy(OnEngine):
             **stopping,
         }
         requests = (sampling | {"seed": sample_seed} for sample_seed in sample_seeds(prefix, seed, n))
-        samples = await asyncio.gather(*(self.engine.generate(prefix, request) for request in requests))
+        samples = await asyncio.gather(*(self._one(prefix, request) for request in requests))
         generations = tuple(map(self._generation, samples))
         cached = sum(sample.cached for sample in samples)
         generated = sum(len(generation.token_ids) for generation in generations)
         return Sampled(generations, Cost(generated, n * len(prefix) - cached, cached))
+
+    async def _one(self, prefix: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
+        sample = await self.engine.generate(prefix, sampling)
+        return check_sample(
+            self.settings, sample, vocabulary=self._vocabulary, prompt=len(prefix), most=sampling["max_tokens"]
+        )
 
     def _generation(self, sample: Sample) -> Generation:
         decode = self.engine.tokenizer.decode
@@ -124,6 +132,13 @@ class VllmPolicy(OnEngine):
             at_separator = isinstance(sample.stop_reason, str) or sample.stop_reason in self._separators
             stop = "step" if at_separator else "end"
         return Generation(sample.token_ids, text, stop)
+
+    @cached_property
+    def _vocabulary(self) -> int:
+        """Token ids are below it; a model's output may be padded beyond its tokenizer's vocabulary."""
+        config = load_config(self.settings.model)
+        sizes = (each.get("vocab_size") for each in (config, config.get("text_config") or {}))
+        return max(len(self.engine.tokenizer), *(size for size in sizes if isinstance(size, int)), 0)
 
     @cached_property
     def _separators(self) -> list[int]:

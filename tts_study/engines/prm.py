@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from tts_study.engines.border import check_pooled
 from tts_study.engines.engine import Engine, EngineSettings, OnEngine
 from tts_study.engines.vllm import local_engine
 from tts_study.prompts.prm import AUTO, choose_format, load_config
@@ -103,9 +104,11 @@ class VllmPRM(OnEngine):
         unjudged = (0.0,) * (len(positions) - len(judged))
         if not judged:
             return unjudged, Cost()
-        pooled = await self.engine.encode(token_ids[: judged[-1] + 1], read_cache=last_only)
+        prompt = token_ids[: judged[-1] + 1]
+        reported = await self.engine.encode(prompt, read_cache=last_only)
+        pooled = check_pooled(self.settings, reported, prompt=len(prompt), first=judged[0])
         picked = tuple(pooled.scores[position - pooled.cached] for position in judged)
-        return (*picked, *unjudged), Cost(scored=judged[-1] + 1 - pooled.cached, scored_cached=pooled.cached)
+        return (*picked, *unjudged), Cost(scored=len(prompt) - pooled.cached, scored_cached=pooled.cached)
 
     def mark(self, problem: Problem, steps: Sequence[str]) -> "Marked":
         """A solution as token ids, and the position in them at which each of its steps is judged."""

@@ -15,7 +15,7 @@ from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.engines.servers import Refused, Server, Servers, Unavailable
-from tts_study.errors import UserError
+from tts_study.errors import UserError, one_line
 from tts_study.records import OWN_SAMPLER, VLLM_SAMPLER
 
 TIMEOUT, PATIENCE = 600.0, 120.0  # seconds
@@ -120,7 +120,7 @@ class RemoteEngine(Engine):
         await self._servers.close()
 
     async def _models(self, server: Server) -> list[dict[str, Any]]:
-        return await self._servers.ask(server, "GET", "/v1/models", None, lambda reply: list(reply["data"]))
+        return await self._servers.ask(server, "GET", "/v1/models", None, _cards)
 
     def _holding_the_model(self, models: Sequence[Sequence[Mapping[str, Any]]]) -> list[Server]:
         """The servers that hold the model, whatever folder it lies in there, with the name by which they call it."""
@@ -136,7 +136,7 @@ class RemoteEngine(Engine):
                     holding.append(server)
         if not holding:
             told = "; ".join(
-                f"{server.url} holds {', '.join(dict.fromkeys(card['id'] for card in cards))}"
+                f"{server.url} holds {one_line(', '.join(dict.fromkeys(card['id'] for card in cards)))}"
                 for server, cards in zip(self._servers.servers, models, strict=True)
             )
             raise UserError(
@@ -160,6 +160,15 @@ class RemoteEngine(Engine):
                 f"The context of the server at {server.url} is {context} tokens, and max_model_len is {wanted}: "
                 f"restart the server with --max-model-len {wanted}, or lower max_model_len to {context}."
             )
+
+
+def _cards(reply: Any) -> list[dict[str, Any]]:
+    """The models in a reply of /v1/models."""
+    cards = list(reply["data"])
+    for card in cards:
+        if not isinstance(card["id"], str) or not isinstance(card.get("max_model_len"), int | None):
+            raise TypeError
+    return cards
 
 
 Probe = Callable[[Servers, Server], Awaitable[None]]
@@ -218,7 +227,7 @@ def read_sample(reply: Mapping[str, Any]) -> Sample:
     """
     choice, details = reply["choices"][0], reply["usage"].get("prompt_tokens_details")
     if choice["finish_reason"] not in ("stop", "length"):
-        raise Unavailable(f"A server ended a request early ({choice['finish_reason']})")
+        raise Unavailable(f"A server ended a request early ({one_line(str(choice['finish_reason']), 40)})")
     if choice.get("token_ids") is None:
         raise UserError("A server does not return token ids: it must be vLLM 0.32 or later.")
     if details is None:

@@ -18,11 +18,12 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tts_study.errors import UserError
+from tts_study.errors import UserError, one_line
 
 API_KEY = "TTS_STUDY_API_KEY"  # the environment's variable: the only place that a key is taken from
 CONNECT_SECONDS = 10.0
 FIRST_REST, LONGEST_REST = 0.5, 15.0  # seconds
+MOST_BYTES = 2**26  # of a reply: a score for each of a million tokens is less
 BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 T = TypeVar("T")
@@ -130,9 +131,9 @@ class Servers:
         server.in_flight += 1
         try:
             async with self._open().request(method, server.url + path, json=body, allow_redirects=False) as reply:
-                status, content = reply.status, await reply.read()
+                status, content = reply.status, await _content(server.url, reply)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            reason = str(error) or "no answer in time"
+            reason = one_line(str(error)) or "no answer in time"
             raise Unavailable(f"The server at {server.url} cannot be reached ({reason})") from error
         finally:
             server.in_flight -= 1
@@ -140,14 +141,16 @@ class Servers:
         server.failures = 0
         try:
             return read(reply)
-        except (KeyError, IndexError, TypeError) as error:
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise _stranger(server.url) from error
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             key = os.environ.get(API_KEY)
             self._session = aiohttp.ClientSession(
-                headers={"Authorization": f"Bearer {key}"} if key else {},
+                # a megabyte of gzip may become a gigabyte: replies are asked for, and read, as they are
+                headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
+                auto_decompress=False,
                 # servers of vLLM close a connection that was idle for 5 s
                 connector=aiohttp.TCPConnector(limit=0, limit_per_host=self._connections, keepalive_timeout=3),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._timeout),
@@ -171,11 +174,27 @@ def _checked(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1")
 
 
+async def _content(url: str, reply: aiohttp.ClientResponse) -> bytes:
+    """What a server answers, if that has an end.
+
+    Raises:
+        UserError: it is too long, or compressed.
+    """
+    if (coding := reply.headers.get("Content-Encoding", "identity")) != "identity":
+        raise UserError(f"The server at {url} compresses its replies ({one_line(coding, 20)}): switch that off there.")
+    content = bytearray()
+    async for chunk in reply.content.iter_any():
+        content += chunk
+        if len(content) > MOST_BYTES:
+            raise UserError(f"A reply of the server at {url} is longer than {MOST_BYTES >> 20} MiB: check the URL.")
+    return bytes(content)
+
+
 def _json(url: str, status: int, content: bytes) -> Any:
     """The reply's JSON, if it is a good one."""
     try:
         reply = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         reply = None
     said = _message(reply) or responses.get(status, "no reason given")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in BUSY:
@@ -197,4 +216,7 @@ def _stranger(url: str) -> UserError:
 def _message(reply: Any) -> str:
     error = reply.get("error", reply.get("detail", "")) if isinstance(reply, dict) else ""
     text = error.get("message", "") if isinstance(error, dict) else error
-    return " ".join(str(text).split())[:300]
+    try:
+        return one_line(str(text))
+    except RecursionError:
+        return ""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tts_study.errors import UserError
+from tts_study.errors import RunStopped, UserError
 from tts_study.records import Problem, SearchResult
 from tts_study.runs import store
 from tts_study.runs.progress import Progress
@@ -49,31 +49,56 @@ async def collect(
 
     Raises:
         UserError: `path` holds another run, or one by another sampler; or problems failed (the rest is stored).
+        RunStopped: a problem failed in a way that ends the run at once.
     """
     room = asyncio.Semaphore(concurrency)
 
-    async def solve(problem: Problem, writer: store.Writer, bar: Progress) -> None:
-        async with room:
-            result = await solver.solve(problem)
-        # laps of one clock add up to the time of the whole run, whatever is searched at once, and if it is resumed
-        writer.append(problem, result, bar.lap())
+    async def solve(problem: Problem, writer: store.Writer, bar: Progress) -> Exception | None:
+        try:
+            async with room:
+                result = await solver.solve(problem)
+            # laps of one clock add up to the time of the whole run, whatever is searched at once, and if it is resumed
+            writer.append(problem, result, bar.lap())
+        except RunStopped as error:
+            raise RunStopped(f"the run stopped at problem {problem.id}: {error} It is kept in {path}.") from None
+        except Exception as error:  # the others are searched all the same
+            return error
         bar.add(result.cost.generated)
+        return None
 
     with store.writing(path, header) as writer:
-        done = set(store.load(path).problems)
+        stored = store.load(path)
+        _check_problems(path, stored, problems)
+        done = set(stored.problems)
         todo = [problem for problem in problems if problem not in done]
         if todo:
             with Progress(title, len(problems), len(problems) - len(todo), progress) as bar:
                 await solver.start()
                 writer.drawn_by(solver.sampler)
                 bar.start_clock()
-                solving = (solve(problem, writer, bar) for problem in todo)
-                outcomes = await asyncio.gather(*solving, return_exceptions=True)
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        solving = [group.create_task(solve(problem, writer, bar)) for problem in todo]
+                except ExceptionGroup as stopped:
+                    raise stopped.exceptions[0] from None
+                outcomes = [task.result() for task in solving]
             _raise_failures(path, todo, outcomes)
     return store.load(path).of(problems)
 
 
-def _raise_failures(path: Path, problems: Sequence[Problem], outcomes: Sequence[BaseException | None]) -> None:
+def _check_problems(path: Path, stored: Run, problems: Sequence[Problem]) -> None:
+    """Make sure that no stored problem differs from the one asked: it would be searched again, and be there twice."""
+    asked = {problem.id: problem for problem in problems}
+    pinned = "dataset" in stored.header  # then the header says which problems there are
+    for problem in stored.problems:
+        if problem != asked.get(problem.id, None if pinned else problem):
+            raise UserError(
+                f"{path} holds problem {problem.id!r:.60}, which the data set has not in these words: the file was "
+                "damaged or edited; delete its line, or write to another folder"
+            )
+
+
+def _raise_failures(path: Path, problems: Sequence[Problem], outcomes: Sequence[Exception | None]) -> None:
     failed = [(problem, error) for problem, error in zip(problems, outcomes, strict=True) if error]
     for _, error in failed:
         if not isinstance(error, UserError):  # a bug of ours: its traceback is what helps

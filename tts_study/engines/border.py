@@ -1,0 +1,79 @@
+"""The border between an engine and the study: everything that an engine reports is checked here before it is used.
+
+The same checks apply to engines in this process and on servers. A model in too small a number format answers NaN, and
+a server may answer anything: neither may become a stored result.
+"""
+
+import math
+
+from tts_study.engines.engine import EngineSettings, Pooled, Sample
+from tts_study.errors import RunStopped
+
+
+def check_sample(settings: EngineSettings, sample: Sample, *, vocabulary: int, prompt: int, most: int) -> Sample:
+    """Make sure that a sample can be one of the model's, and is no longer than was asked for.
+
+    Args:
+        settings: of the engine, for the message.
+        sample: what it reported.
+        vocabulary: size of the model's vocabulary.
+        prompt: tokens of the prompt.
+        most: tokens that were asked for at most.
+
+    Raises:
+        RunStopped: it cannot.
+    """
+    if len(sample.token_ids) > most:
+        raise _fault(settings, f"{len(sample.token_ids)} tokens where at most {most} were asked for")
+    for token in sample.token_ids:
+        if not is_whole(token, 0, vocabulary - 1):
+            raise _fault(settings, f"the token {token!r:.40}, and its vocabulary has the tokens 0 to {vocabulary - 1}")
+    _check_cached(settings, sample.cached, prompt)
+    return sample
+
+
+def check_pooled(settings: EngineSettings, pooled: Pooled, *, prompt: int, first: int) -> Pooled:
+    """Make sure that there is one score in [0, 1] for each token of the prompt that was computed.
+
+    Args:
+        settings: of the engine, for the message.
+        pooled: what it reported.
+        prompt: tokens of the prompt.
+        first: the first token whose score is needed: it must not be among the cached ones.
+
+    Raises:
+        RunStopped: there is not.
+    """
+    _check_cached(settings, pooled.cached, first)
+    computed = prompt - pooled.cached
+    if len(pooled.scores) != computed:
+        raise _fault(settings, f"{len(pooled.scores)} scores for {computed} tokens")
+    for score in pooled.scores:
+        if not is_score(score):
+            raise _fault(settings, f"the score {score!r:.40}, which is not a number from 0 to 1", score)
+    return pooled
+
+
+def is_score(value: object) -> bool:
+    """Whether a value is a number in [0, 1]; NaN is not, nor is a bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def is_whole(value: object, least: int, most: int) -> bool:
+    """Whether a value is a whole number from `least` to `most`; a bool is not."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _check_cached(settings: EngineSettings, cached: object, most: int) -> None:
+    if not is_whole(cached, 0, most):
+        raise _fault(settings, f"{cached!r:.40} cached tokens, where 0 to {most} are possible")
+
+
+def _fault(settings: EngineSettings, what: str, value: object = None) -> RunStopped:
+    overflow = isinstance(value, float) and not math.isfinite(value)
+    advice = (
+        "numbers overflow in this dtype, try another (--set dtype=float32)"
+        if overflow
+        else "nothing that it reports can be used, check the model and its server"
+    )
+    return RunStopped(f"the model {settings.model!r} (dtype {settings.dtype}) returned {what}: {advice}.")
