@@ -90,4 +90,4 @@ endif
 	@touch $@
 
 clean:
-	rm -rf .venv out
+	rm -rf .venv

@@ -37,6 +37,10 @@ class EngineLost(UserError):
     """An engine died, or the worker that held it: another one may well succeed at the same."""
 
 
+class EngineUnavailable(UserError):
+    """An engine cannot run here: too few devices, too little memory, or no server that has the model."""
+
+
 def one_line(text: str, longest: int = 300) -> str:
     """Somebody else's text as it may be shown: in one line, printable, and not too long."""
     shown = "".join(letter if letter.isprintable() else " " for letter in text[: 10 * longest])

@@ -6,8 +6,9 @@ blog "Scaling test-time compute with open models", taken from its repository sea
 Every field can be overridden: `load_profile("micro", temperature=0.7, policy="3b")`.
 """
 
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType, NoneType
 from typing import Any, get_args
@@ -23,11 +24,11 @@ from tts_study.strategies.aggregation import AGGREGATIONS
 # fields that say how a machine is used, not what is computed: runs that differ in nothing else are the same run
 MACHINE = {
     "max_num_seqs", "block_size", "policy_memory", "prm_memory", "kv_cache_gib", "tensor_parallel_size",
-    "data_parallel_size", "enforce_eager", "prm_burst", "policy_url", "prm_url",
+    "data_parallel_size", "enforce_eager", "prm_burst", "policy_url", "prm_url", "memory_gib",
 }  # fmt: skip
 DTYPES = ("bfloat16", "float16", "float32")
 FROM_ZERO = {"temperature": "greedy", "prm_burst": "at once"}
-LARGEST = {"kv_cache_gib": 1024}  # of the settings that are not a share
+LARGEST = {"kv_cache_gib": 1024, "memory_gib": 2**20}  # of the settings that are not a share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,8 @@ class Profile:
         enforce_eager: run both models without compilation and CUDA graphs: slower, for machines where those fail.
         policy_url: servers of vLLM that hold the policy, with commas between; none: it runs in this process.
         prm_url: the same for the PRM.
+        memory_gib: of the machine that notebook 06 asks about: which option is best within it?
+        by_policy: settings that go before the profile's for one policy of the ladder, by its short name.
     """
 
     name: str
@@ -110,6 +113,8 @@ class Profile:
     enforce_eager: bool = False
     policy_url: str | None = None
     prm_url: str | None = None
+    memory_gib: float = 24.0
+    by_policy: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def policy_model(self) -> str:
@@ -121,21 +126,28 @@ class Profile:
         """The PRM's folder or hub name."""
         return located(self.prm)
 
+    def resolved(self) -> "Profile":
+        """The profile with its policy's own settings in place of those that all policies share."""
+        return replace(self, **self.by_policy.get(self.policy, {}))
+
     def settings(self) -> dict[str, Any]:
         """What is computed, as a run's header keeps it: models, data, machine, analysis and search are left out."""
-        elsewhere = {"policies", "policy", "prm", "aggregation"}
+        elsewhere = {"policies", "policy", "prm", "aggregation", "by_policy"}
         if self.prm_format == AUTO:  # then the model says it all
             elsewhere.add("prm_format")
         computed = [f.name for f in fields(self) if f.name not in MACHINE | elsewhere]
         return {n: getattr(self, n) for n in computed if not n.startswith("dataset") and not n.endswith("_column")}
 
 
+# 70 billion parameters and more: their weights take most of four GPUs of 80 GB
+FOUR_GPUS: Mapping[str, Any] = MappingProxyType(dict(tensor_parallel_size=4, policy_memory=0.65, prm_memory=0.25))
 # what both Qwen profiles share; temperature and data are llama's, so that the ladders compare
 QWEN: Mapping[str, Any] = MappingProxyType({
     "prm": "Qwen/Qwen2.5-Math-PRM-7B",
     "dataset": "HuggingFaceH4/MATH-500",
     "system_prompt": QWEN_MATH_SYSTEM_PROMPT,
     "temperature": 0.8,
+    "by_policy": {"72b": FOUR_GPUS},
     "aggregation": "prod",  # as its authors score a solution: Zhang et al. 2025 (2501.07301), section 2.2
 })  # fmt: skip
 PROFILES: Mapping[str, Profile] = MappingProxyType({
@@ -149,6 +161,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({
         max_step_tokens=64,
         max_model_len=512,
         aggregation="min",  # its PRM learned to judge steps up to the first wrong one, and little of what comes after
+        memory_gib=0.004,
         prm_burst=0.2,  # two cores do better with few large batches: docs/speed.md
     ),
     "llama": Profile(
@@ -165,6 +178,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({
         system_prompt=MATH_SYSTEM_PROMPT,
         chat_template=LLAMA3_TEMPLATE,
         temperature=0.8,
+        by_policy={"70b": FOUR_GPUS},
     ),
     "qwen2.5": Profile(
         name="qwen2.5",
@@ -184,11 +198,12 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({
 MICRO_WORLD = "data/micro/"
 
 
-def load_profile(profile: str | Profile, **overrides: Any) -> Profile:
-    """A profile with some of its fields replaced.
+def load_profile(profile: str | Profile, options: str = "", **overrides: Any) -> Profile:
+    """A profile with some of its fields replaced, for all policies: what a policy has of its own, too.
 
     Args:
         profile: the name of one of `PROFILES`, or a profile.
+        options: fields as one text, as `write_options` makes it: "temperature=0.7 max_tokens=512".
         overrides: fields of `Profile`; those that are None are ignored, so that options may be passed on as they are.
 
     Raises:
@@ -197,16 +212,38 @@ def load_profile(profile: str | Profile, **overrides: Any) -> Profile:
     if isinstance(profile, str) and profile not in PROFILES:
         raise UserError(f"unknown profile {profile!r}: choose one of {', '.join(PROFILES)}")
     base = PROFILES[profile] if isinstance(profile, str) else profile
-    overrides = {key: value for key, value in overrides.items() if value is not None}
+    overrides = read_options(options) | {key: value for key, value in overrides.items() if value is not None}
     overrides = {**DATASETS.get(str(overrides.get("dataset")), {}), **overrides}
-    kinds = {f.name: f.type for f in fields(Profile) if f.name not in ("name", "policies")}
+    kinds = {f.name: f.type for f in fields(Profile) if f.name not in ("name", "policies", "by_policy")}
     for key, value in overrides.items():
         if key not in kinds:
             raise UserError(f"a profile has no setting {key!r}: choose one of {', '.join(kinds)}")
         overrides[key] = _typed(key, value, kinds[key])
-    changed = replace(base, **overrides)
+    by_policy = {policy: {k: v for k, v in own.items() if k not in overrides} for policy, own in base.by_policy.items()}
+    changed = replace(base, by_policy=by_policy, **overrides)
     _check_policy(changed)
     return changed
+
+
+def read_options(text: str) -> dict[str, str]:
+    """A profile's fields, given as NAME=VALUE with spaces between, quoted as in a shell.
+
+    Raises:
+        UserError: it is not of this form.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UserError(f"cannot read the profile's options {text!r:.60}: {error}") from None
+    for word in words:
+        if "=" not in word:
+            raise UserError(f"the profile's options are NAME=VALUE, and {word!r:.60} has no =")
+    return dict(word.split("=", 1) for word in words)
+
+
+def write_options(settings: Mapping[str, Any]) -> str:
+    """Fields of a profile as one text, for `read_options`."""
+    return shlex.join(f"{name}={value}" for name, value in settings.items())
 
 
 def located(name: str) -> str:

@@ -6,12 +6,13 @@ script, a notebook or any thread: its engines belong to an event loop of their o
 
 import glob
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -19,8 +20,9 @@ from tts_study import answers, paths
 from tts_study.analysis import estimators, tables
 from tts_study.analysis.estimators import Interval
 from tts_study.analysis.grid import Grid, Part, build
+from tts_study.analysis.ladder import Ladder
 from tts_study.analysis.tables import Graded
-from tts_study.errors import UserError
+from tts_study.errors import EngineUnavailable, UserError
 from tts_study.problems.load import load_problems
 from tts_study.profiles import Profile, load_profile
 from tts_study.records import Problem, SearchResult
@@ -32,6 +34,8 @@ from tts_study.runs.spec import RunSpec
 from tts_study.runs.store import Run
 from tts_study.strategies import METHODS, SEARCHES, Method, Search, find, selection
 from tts_study.strategies.aggregation import Aggregation, aggregate
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,13 +125,14 @@ class Study:
     """Methods by one policy on one data set."""
 
     def __init__(
-        self, profile: str | Profile = "micro", *, seed: int = 0, fresh: bool = False, n_problems: int | None = None,
-        **settings: Any,
+        self, profile: str | Profile = "micro", profile_options: str = "", *, seed: int = 0, fresh: bool = False,
+        n_problems: int | None = None, **settings: Any,
     ) -> None:  # fmt: skip
         """Note what is asked; nothing is loaded yet.
 
         Args:
             profile: a profile's name.
+            profile_options: fields of the profile as one text, "temperature=0.7 max_tokens=512"; `settings` go first.
             seed: of every random draw.
             fresh: search with real engines, or resume such a search, instead of replaying a recorded run.
             n_problems: the number of problems, from the data set's first on; all if None.
@@ -142,7 +147,7 @@ class Study:
         every = {name for search in SEARCHES.values() for name in search.defaults}
         self._options = {name: value for name, value in settings.items() if name in every - known}
         others = {name: value for name, value in settings.items() if name not in self._options}
-        self.profile = load_profile(profile, **others)
+        self.profile = load_profile(profile, profile_options, **others)
         self.seed, self.fresh, self._n_problems = seed, fresh, n_problems
 
     def __enter__(self) -> "Study":
@@ -214,11 +219,34 @@ class Study:
                 parts.append(Part(method.name, runs[key], graded[key], method.rule, read))
         return Experiment(runs, graded, build(parts, aggregation=self.aggregation, seed=self.seed))
 
-    def greedy_by_policy(self) -> dict[str, Graded]:
-        """Greedy decoding by every policy of the profile's ladder, graded."""
-        ladder = {name: Study(load_profile(self.profile, policy=name), seed=self.seed, fresh=self.fresh,
-                              n_problems=self._n_problems) for name in self.profile.policies}  # fmt: skip
-        return {name: study.run("greedy").graded for name, study in ladder.items()}
+    def greedy_by_policy(self) -> Ladder[Graded]:
+        """Greedy decoding by every policy of the profile's ladder that can run here, graded."""
+        return self.by_policy(lambda study: study.run("greedy").graded)
+
+    def by_policy(self, ask: Callable[["Study"], T]) -> Ladder[T]:
+        """Ask the same of every policy of the profile's ladder, and of the study's own if it is another one.
+
+        Args:
+            ask: what to ask; it is given a study like this one, by another policy.
+
+        Returns:
+            What was found, and the reason for each policy that this machine has no room for.
+
+        Raises:
+            EngineUnavailable: it has room for none of them.
+            UserError: as `run`.
+        """
+        own = self.profile.policy
+        names = [*self.profile.policies] if own in self.profile.policies else [own, *self.profile.policies]
+        found, left_out = {}, {}
+        for name in names:
+            study = copy(self)
+            study.profile = load_profile(self.profile, policy=name)
+            try:
+                found[name] = ask(study)
+            except EngineUnavailable as error:
+                left_out[name] = str(error)
+        return Ladder(found.items(), left_out.items()).check()
 
     def solve(self, text: str, method: str | Method = "best_of_n", n: int = 16, **options: Any) -> Solution:
         """Answer one question, with real engines.

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from benchmarks.gpu_cost.assumptions import Assumptions
 from benchmarks.gpu_cost.simulator import HOUR, Pair, work
-from tts_study.analysis.cost import kv_bytes
-from tts_study.engines.shapes import shape_of
+from tts_study.engines.shapes import kv_bytes, shape_of
 
 # search-and-learn, recipes/README.md: 500 problems, n = 256, one H100: "~3 hours for Best-of-N and ~60+ hours for beam
 # search and DVTS"; its configuration allows 40 rounds

@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.gpu_cost.assumptions import Assumptions
-from tts_study.analysis.cost import kv_bytes
-from tts_study.engines.shapes import Shape
+from tts_study.engines.shapes import Shape, kv_bytes
 from tts_study.records import Cost
 from tts_study.runs.published import depends
 from tts_study.runs.store import Run

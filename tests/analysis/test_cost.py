@@ -9,10 +9,10 @@ import pytest
 
 from tts_study import paths
 from tts_study.analysis import cost
-from tts_study.analysis.cost import Context, kv_bytes, policy_flops, prm_flops, seconds_at, tokens_at
+from tts_study.analysis.cost import Context, policy_flops, prm_flops, seconds_at, tokens_at
 from tts_study.analysis.estimators import pass_at_k
 from tts_study.engines import shapes
-from tts_study.engines.shapes import Shape, from_config, shape_of
+from tts_study.engines.shapes import Shape, from_config, kv_bytes, shape_of
 from tts_study.errors import UserError
 from tts_study.records import Completion, Cost, Problem, SearchResult
 from tts_study.runs.store import Run

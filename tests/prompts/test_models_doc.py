@@ -4,15 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tts_study.analysis.cost import kv_bytes
-from tts_study.engines.shapes import shape_of
+from tts_study.engines.shapes import kv_bytes, shape_of
 from tts_study.profiles import PROFILES, Profile, load_profile
 from tts_study.prompts.prm import FORMATS
 
 DOC = Path(__file__).parents[2] / "docs" / "models.md"
 GPU = 80e9  # bytes
 LADDERS = [PROFILES[name] for name in ("llama", "qwen2.5", "qwen2.5-math")]
-LARGE = dict(policy_memory=0.65, prm_memory=0.25, tensor_parallel_size=4)  # for 70B and more
 
 
 def fitting(model: str, share: float, gpus: int, context: int) -> tuple[float, float, int]:
@@ -24,8 +22,7 @@ def fitting(model: str, share: float, gpus: int, context: int) -> tuple[float, f
 
 
 def row(ladder: Profile, policy: str) -> str:
-    large = policy in ("70b", "72b")
-    profile = load_profile(ladder, policy=policy, **(LARGE if large else {}))
+    profile = load_profile(ladder, policy=policy).resolved()
     gpus, context = profile.tensor_parallel_size, profile.max_model_len
     weights, token, sequences = fitting(profile.policy_model, profile.policy_memory, gpus, context)
     _, _, scored = fitting(profile.prm_model, profile.prm_memory, gpus, context)

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from tts_study.analysis.estimators import Floats, pass_at_k
 from tts_study.analysis.tables import Method
-from tts_study.engines.shapes import DTYPE_BYTES, Shape
+from tts_study.engines.shapes import Shape
 from tts_study.errors import UserError
 from tts_study.records import Cost, SearchResult
 from tts_study.runs.store import Run
@@ -63,11 +63,6 @@ def prm_flops(tokens_K: ArrayLike, shape: Shape, context: Context = NO_ATTENTION
     """FLOPs of the PRM: it reads what it scores. Arguments as of `policy_flops`."""
     scored = _of("scored", tokens_K)
     return 2 * shape.body * scored + _attention(shape, scored, context.scored)
-
-
-def kv_bytes(shape: Shape, tokens: float, dtype: str = "bfloat16") -> float:
-    """Size of the KV cache of so many tokens: a key and a value for each layer and key-value head."""
-    return 2 * shape.layers * shape.kv_width * DTYPE_BYTES[dtype] * tokens
 
 
 def tokens_at(run: Run, n: int, method: Method) -> Floats:

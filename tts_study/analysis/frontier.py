@@ -10,7 +10,7 @@ Every (policy, strategy, n) is an option with an accuracy and a price in several
 The best of many options measured on the same problems is a little flattered: look at its band.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -21,7 +21,7 @@ from tts_study.analysis import cost, estimators
 from tts_study.analysis.cost import NO_ATTENTION, Context
 from tts_study.analysis.crossing import Curve, Reach, overtaking
 from tts_study.analysis.grid import Grid
-from tts_study.engines.shapes import Shape
+from tts_study.engines.shapes import Shape, kv_bytes
 from tts_study.errors import UserError
 
 PRICES = ("flops_policy", "flops", "weights", "memory", "seconds")
@@ -170,6 +170,15 @@ def overtakings(small: Contender, large: Contender, *, rival: str = "greedy") ->
     return pd.DataFrame(rows)
 
 
+def all_overtakings(contenders: Mapping[str, Contender], small: Sequence[str]) -> pd.DataFrame:
+    """`overtakings` of each small policy against each larger one of a ladder, smallest first."""
+    ladder = list(contenders)
+    pairs = [(one, large) for one in small for large in ladder[ladder.index(one) + 1 :]]
+    tables = [overtakings(contenders[one], contenders[large]) for one, large in pairs]
+    columns = ["policy", "method", "rival", "n", "n_low", "n_high", "told", *(f"{price}_ratio" for price in PRICES)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
 def overtaking_at_equal(price: str, small: Contender, strategy: str, large: Contender, rival: str) -> Reach:
     """The price from which on a small policy's curve is not below a large one's own, both paying the same.
 
@@ -191,7 +200,7 @@ def _prices(
     prm_flops = float(cost.prm_flops(tokens_K, prm, attention))
     models = [shape, prm] if scored else [shape]
     weights = sum(model.weight_bytes for model in models)
-    kv = sum(cost.kv_bytes(model, n * context) for model in models)
+    kv = sum(kv_bytes(model, n * context) for model in models)
     return dict(
         generated=generated, scored=scored, flops_policy=policy_flops, flops_prm=prm_flops,
         flops=policy_flops + prm_flops, weights=weights, memory=weights + kv,

@@ -48,11 +48,20 @@ def profile_of(arguments: argparse.Namespace) -> "Profile":
     """
     from tts_study.profiles import load_profile
 
+    return load_profile(arguments.profile, **given(arguments))
+
+
+def given(arguments: argparse.Namespace) -> dict[str, str]:
+    """The profile's fields that the options set.
+
+    Raises:
+        UserError: --set has no value.
+    """
     for assignment in arguments.set:
         if "=" not in assignment:
             raise UserError(f"--set wants NAME=VALUE, and {assignment!r} has no =")
-    others = dict(assignment.split("=", 1) for assignment in arguments.set)
-    return load_profile(arguments.profile, **{name: getattr(arguments, name) for name in OPTIONS} | others)
+    own = {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name) is not None}
+    return own | dict(assignment.split("=", 1) for assignment in arguments.set)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.engines.servers import Refused, Server, Servers, Unavailable
-from tts_study.errors import UserError, one_line
+from tts_study.errors import EngineUnavailable, UserError, one_line
 from tts_study.records import OWN_SAMPLER, VLLM_SAMPLER
 
 TIMEOUT, PATIENCE = 600.0, 120.0  # seconds
@@ -139,7 +139,7 @@ class RemoteEngine(Engine):
                 f"{server.url} holds {one_line(', '.join(dict.fromkeys(card['id'] for card in cards)))}"
                 for server, cards in zip(self._servers.servers, models, strict=True)
             )
-            raise UserError(
+            raise EngineUnavailable(
                 f"No server holds the model {relative(self.settings.model)!r} ({told}): ask for what is there, or "
                 f"serve it (from another folder: vllm serve … --served-model-name {relative(self.settings.model)})."
             )

@@ -110,6 +110,28 @@ def shape_of(model: str) -> Shape:
     return replace(shape, parameters=sum(stored.values()), weight_bytes=sum(sizes))
 
 
+def shape_at_hand(model: str) -> Shape | None:
+    """The shape of a model, from what is known here or lies on this machine; the hub is not asked.
+
+    Returns:
+        None where it cannot be told, or where the model is not built like Llama.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        if Path(model).is_dir() or model in KNOWN:
+            return shape_of(model)
+        cached = try_to_load_from_cache(model, "config.json")
+        return from_config(_read_json(Path(cached)), model) if isinstance(cached, str) else None
+    except (UserError, ValueError):  # the engine, which needs more of the model, says what is wrong with it
+        return None
+
+
+def kv_bytes(shape: Shape, tokens: float, dtype: str = "bfloat16") -> float:
+    """Size of the KV cache of so many tokens: a key and a value for each layer and key-value head."""
+    return 2 * shape.layers * shape.kv_width * DTYPE_BYTES[dtype] * tokens
+
+
 def from_config(config: Mapping[str, Any], model: str) -> Shape:
     """The shape that a config.json describes, for architectures built like Llama (Mistral, Qwen 2 and 2.5 too).
 

@@ -9,6 +9,7 @@ vLLM runs the model in a process of its own, so a script that uses an engine nee
 import asyncio
 import itertools
 import os
+import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
-from tts_study.errors import EngineLost, NotInstalled, UserError
+from tts_study.engines.room import Machine, check_room, gpu_machine
+from tts_study.errors import EngineLost, EngineUnavailable, NotInstalled, UserError
 from tts_study.records import VLLM_SAMPLER
 
 if TYPE_CHECKING:
@@ -35,6 +37,16 @@ QUIET = {
     "PYTHONWARNINGS": "ignore:`torch.distributed.reduce_op`:FutureWarning",
 }
 RUNNER = "VLLM_USE_V2_MODEL_RUNNER"  # the environment's variable that makes a CPU run vLLM's GPU runner: in tests
+
+
+# how vLLM and torch say that memory is what an engine lacks
+MEMORY = re.compile(r"out of memory|(free|available|available kv cache|allocate) memory", re.IGNORECASE)
+
+
+def be_quiet() -> None:
+    """Let vLLM, once it is imported, report failures only."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
 
 
 def on_cpu() -> bool:
@@ -88,15 +100,22 @@ class VllmEngine(Engine):
         """Start the engine unless it runs; other coroutines go on meanwhile.
 
         Raises:
+            EngineUnavailable: this machine has too few devices or too little memory.
             UserError: vLLM is not installed, or could not start it.
         """
         if find_spec("vllm") is None:
             raise NotInstalled("vllm")
         async with self._starting:
             if self._llm is None:
+                check_room(self.settings, await asyncio.to_thread(self.machine))
                 self.tokenizer  # noqa: B018  fails sooner, and more clearly, than vLLM would
                 self._llm = await asyncio.to_thread(self._launch)
             return self._llm
+
+    def machine(self) -> Machine | None:
+        """What the engine can run on, as far as that can be told."""
+        be_quiet()
+        return gpu_machine()
 
     def _launch(self) -> "AsyncLLM":
         try:
@@ -111,12 +130,12 @@ class VllmEngine(Engine):
             return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
         except Exception as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise UserError(f"vLLM could not start {self.settings.model!r}: {reason[-1]}") from error
+            kind = EngineUnavailable if MEMORY.search(str(error)) or isinstance(error, MemoryError) else UserError
+            raise kind(f"vLLM could not start {self.settings.model!r}: {reason[-1]}") from error
 
     def args(self) -> dict[str, Any]:
         """The settings in vLLM's own terms (`EngineArgs`, `LLM`); makes vLLM, once it is imported, quiet."""
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
+        be_quiet()
         settings = self.settings
         args: dict[str, Any] = {
             "model": settings.model,

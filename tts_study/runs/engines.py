@@ -41,9 +41,10 @@ class Engines:
                 await self._policy[1].close()
             self._policy = for_policy, _policy(*for_policy)
         for_prm = prm_settings(profile), prm_urls(profile)
-        if needs_prm and (self._prm is None or self._prm[0] != for_prm):
-            if self._prm is not None:
-                await self._prm[1].close()
+        if self._prm is not None and self._prm[0] != for_prm:  # not needed is no reason to keep it: it holds memory
+            await self._prm[1].close()
+            self._prm = None
+        if needs_prm and self._prm is None:
             self._prm = for_prm, _prm(*for_prm)
         return self._policy[1], self._prm[1] if needs_prm and self._prm else None
 
@@ -96,6 +97,7 @@ def policy_settings(profile: Profile) -> "PolicySettings":
     """What a profile says about its policy's engine."""
     from tts_study.engines.policy import PolicySettings
 
+    profile = profile.resolved()
     return PolicySettings(
         model=profile.policy_model,
         gpu_memory_utilization=profile.policy_memory,
@@ -108,6 +110,7 @@ def prm_settings(profile: Profile) -> "PRMSettings":
     """What a profile says about its PRM's engine."""
     from tts_study.engines.prm import PRMSettings
 
+    profile = profile.resolved()
     return PRMSettings(
         model=profile.prm_model,
         gpu_memory_utilization=profile.prm_memory,

@@ -60,7 +60,7 @@ class RunSpec:
         search.check_budget(n, every)
         if seed < 0:
             raise UserError(f"the seed must be at least 0, and {seed} is not")
-        return cls(profile, search, tuple(problems), n, seed, every)
+        return cls(profile.resolved(), search, tuple(problems), n, seed, every)
 
     def within(self, search: Search, n: int) -> "RunSpec":
         """The same question to a run of another search or n, that may contain this one."""

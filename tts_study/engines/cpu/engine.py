@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tts_study.engines.cpu.sampling import NOISE, with_noise
 from tts_study.engines.engine import Pooled
+from tts_study.engines.room import Machine, cpu_machine
 from tts_study.engines.vllm import VllmEngine
 from tts_study.records import OWN_SAMPLER
 
@@ -50,6 +51,10 @@ class CpuEngine(VllmEngine):
             "enable_chunked_prefill": False,
             "max_num_batched_tokens": max(4096, settings.max_model_len),
         }
+
+    def machine(self) -> Machine:
+        """What the engine can run on."""
+        return cpu_machine()
 
     def _launch(self) -> "AsyncLLM":
         llm = super()._launch()

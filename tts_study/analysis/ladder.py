@@ -1,0 +1,36 @@
+"""What was found for each policy of a ladder, and which policies were left out, with the reason."""
+
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+from tts_study.errors import EngineUnavailable
+
+T = TypeVar("T")
+
+
+class Ladder(dict[str, T], Generic[T]):
+    """What was found, by the policies' short names, smallest policy first.
+
+    Attributes:
+        left_out: the reason for each policy that could not run here.
+    """
+
+    def __init__(self, found: Iterable[tuple[str, T]] = (), left_out: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__(found)
+        self.left_out = dict(left_out)
+
+    def note(self) -> str:
+        """The policies in one line: "1b, 3b, 8b; left out: 70b (…)"."""
+        left_out = ", ".join(f"{name} ({reason})" for name, reason in self.left_out.items())
+        return ", ".join(self) + (f"; left out: {left_out}" if left_out else "")
+
+    def check(self) -> "Ladder[T]":
+        """Make sure that at least one policy could run.
+
+        Raises:
+            EngineUnavailable: none could.
+        """
+        if not self:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.left_out.items())
+            raise EngineUnavailable(f"none of the policies can run here: {reasons}")
+        return self
