@@ -6,7 +6,7 @@ from test_grid import part
 
 from tts_study.analysis import comparisons, tables
 from tts_study.analysis.grid import build
-from tts_study.errors import UserError
+from tts_study.errors import EngineUnavailable, UserError
 from tts_study.records import Completion, Cost, Problem, SearchResult
 from tts_study.study import Study
 
@@ -46,6 +46,22 @@ def test_an_unknown_strategy_is_refused_with_the_known_ones(monkeypatch):
     assert asked == [("sample", 4)], "a vote alone asks no PRM"
     with pytest.raises(UserError, match="unknown strategy 'mcts'.*beam_search"):
         ask(["mcts"], [4], monkeypatch)
+
+
+def test_policies_that_this_machine_has_no_room_for_are_left_out_with_the_reason():
+    def ask(study):
+        if study.profile.policy in without_room:
+            raise EngineUnavailable("it takes 4 GPUs, and this machine has 1")
+        return study.profile.policy
+
+    without_room = ["70b"]
+    found = Study("micro", temperature=0.5).by_policy(ask)
+    assert found == {"1b": "1b", "3b": "3b", "8b": "8b"}
+    assert found.note() == "1b, 3b, 8b; left out: 70b (it takes 4 GPUs, and this machine has 1)"
+    assert list(Study("micro", policy="a/b").by_policy(ask)) == ["a/b", "1b", "3b", "8b"]
+    without_room = ["1b", "3b", "8b", "70b"]
+    with pytest.raises(EngineUnavailable, match="none of the policies can run here: 1b: it takes 4 GPUs"):
+        Study("micro").by_policy(ask)
 
 
 # --- comparisons ---------------------------------------------------------------------------------------------------

@@ -273,10 +273,14 @@ def project(tmp_path, monkeypatch):
     """A project with two notebooks, one of which tells what it was given and where to draw."""
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
     monkeypatch.setenv(paths.OUT, "")  # so that what the command sets is taken back
-    parameters = 'profile: str = "micro"\nn: int = 4\ntop_p: float = 1.0\nfresh: bool = False'
+    parameters = (
+        'profile: str = "micro"\nprofile_options: str = ""\n'
+        "n: int = 4\ntop_p: float = 1.0\nfresh: bool = False"
+    )
     body = (
-        "from tts_study import paths\nfrom tts_study.errors import UserError\n"
-        "if n == 0: raise UserError('n must be at least 1')\nprint(profile, n, top_p, fresh, paths.figures())"
+        "from tts_study import load_profile, paths\nfrom tts_study.errors import UserError\n"
+        "if n == 0: raise UserError('n must be at least 1')\nprint(profile, n, top_p, fresh, paths.figures())\n"
+        "if profile_options: print(load_profile(profile, profile_options))"
     )
     (tmp_path / "notebooks").mkdir()
     for name, source in (("00_first", body), ("01_second", "n")):
@@ -297,14 +301,25 @@ def test_a_study_runs_notebooks_with_fresh_search_into_its_folder(project, tmp_p
     assert printed.text == f"micro 8 1 True {out / 'figures'}\n"
 
 
+def test_a_study_hands_the_profiles_options_to_its_notebooks(project, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(data.parent)  # the notebooks run in another folder
+    asked = ["study", "--out", "out", "--notebooks", "00", "--policy", "3b", "--dataset", data.name]
+    assert cli.main([*asked, "--set", "chat_template={{ 'a b' }}", "--levels", "4,5"]) == 0
+    executed = nbformat.read(tmp_path / "out" / "notebooks" / "00_first.ipynb", as_version=4)
+    told = executed.cells[-1].outputs[0].text
+    for field in ("policy='3b'", f"dataset='{data}'", """chat_template="{{ 'a b' }}\"""", "dataset_levels='4,5'"):
+        assert field in told
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (["-p", "m", "8"], "no notebook has a parameter 'm': choose one of profile, n, top_p, fresh"),
+        (["-p", "m", "8"], "no notebook has a parameter 'm': choose one of profile, profile_options, n, top_p, fresh"),
         (["-p", "n", "many"], "n = 'many' is a str, not a int"),
         (["-p", "n", "True"], "n = True is a bool, not a int"),
         (["--notebooks", "07"], "no notebook begins with '07': choose from 00_first, 01_second"),
         (["--profile", "macro"], "unknown profile 'macro'"),
+        (["--set", "temperature=hot"], "temperature must be a number"),
     ],
 )
 def test_a_study_that_cannot_be_is_refused_before_it_starts(project, capsys, tmp_path, more, told):

@@ -1,8 +1,10 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tts_study import paths
 from tts_study.errors import UserError
-from tts_study.profiles import PROFILES, load_profile
+from tts_study.profiles import PROFILES, load_profile, read_options, write_options
 
 
 def refusal(profile="micro", **overrides) -> str:
@@ -55,6 +57,29 @@ def test_text_from_a_command_line_becomes_what_the_field_wants():
     eager = load_profile("micro", enforce_eager="true")
     assert eager.enforce_eager is True and eager.settings() == load_profile("micro").settings()
     assert load_profile(eager, enforce_eager=False).enforce_eager is False
+
+
+def test_the_largest_policy_has_machine_settings_of_its_own_that_a_given_one_replaces():
+    large = load_profile("llama", policy="70b").resolved()
+    assert (large.tensor_parallel_size, large.policy_memory, large.prm_memory) == (4, 0.65, 0.25)
+    assert load_profile("llama", policy="8b").resolved().tensor_parallel_size == 1
+    assert load_profile(load_profile("llama", policy="70b"), policy="8b").resolved().policy_memory == 0.45
+    asked = load_profile(load_profile("llama", tensor_parallel_size=8), policy="70b").resolved()
+    assert (asked.tensor_parallel_size, asked.policy_memory) == (8, 0.65)
+    assert large.settings() == load_profile("llama").settings(), "the machine is no part of a run"
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_]+", fullmatch=True), st.text()))
+def test_options_as_one_text_are_read_as_they_were_written(settings):
+    assert read_options(write_options(settings)) == settings
+
+
+def test_options_as_one_text_are_overridden_by_those_given_apart():
+    profile = load_profile("micro", "temperature=0.7 max_tokens=9", max_tokens=8)
+    assert (profile.temperature, profile.max_tokens) == (0.7, 8)
+    for options, told in (("temperature", "'temperature' has no ="), ("'", "cannot read the profile's options")):
+        with pytest.raises(UserError, match=told):
+            load_profile("micro", options)
 
 
 def test_overrides_add_up_and_none_overrides_nothing():

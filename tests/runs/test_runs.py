@@ -254,10 +254,13 @@ def test_a_recorded_run_is_replayed_for_any_part_of_its_problems(project):
 def test_fresh_runs_of_other_parts_or_settings_do_not_meet(project):
     paths_taken = []
     parts = [dict(n_problems=2), dict(n_problems=3), dict(dataset_ids="test/1,test/2"), dict()]
-    for part in [*parts, dict(temperature=0.5), dict(prm="data/micro/1b"), dict(top_p=0.9)]:
+    other = project / "other.jsonl"
+    other.write_text("".join(json.dumps({"problem": problem.text, "answer": "6"}) + "\n" for problem in PROBLEMS))
+    settings = [dict(temperature=0.5), dict(prm="data/micro/1b"), dict(top_p=0.9), dict(dataset=str(other))]
+    for part in [*parts, *settings]:
         study = Study("micro", **part)
         paths_taken.append(fresh_path(RunSpec.of(study.profile, "best_of_n", study.problems, n=4)))
-    assert len(set(paths_taken)) == 7
+    assert len(set(paths_taken)) == 8
     assert paths_taken[0].parent.name == "2-problems"
 
 
