@@ -89,5 +89,6 @@ ifeq ($(DEVICE),cpu)
 endif
 	@touch $@
 
+# results, in out/, stay
 clean:
 	rm -rf .venv
