@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from papermill import inspect_notebook
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 ALLOWED = {"tts_study", "pandas", "IPython", "matplotlib"} | set(sys.stdlib_module_names)
@@ -40,6 +41,12 @@ def test_one_cell_of_literal_annotated_commented_lines_holds_the_parameters(note
         assert PARAMETER.fullmatch(line), line
         (statement,) = ast.parse(line).body
         ast.literal_eval(statement.value)
+
+
+def test_papermill_sees_every_parameter(notebook, request):
+    (parameters,) = tagged(notebook, "parameters")
+    seen = inspect_notebook(str(request.node.callspec.params["notebook"]))
+    assert len(seen) == len(parameters.source.splitlines())
 
 
 def test_every_code_cell_was_run_in_order_without_an_error(notebook):
