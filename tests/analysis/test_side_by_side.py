@@ -1,4 +1,4 @@
-"""Runs side by side: which curves there are, what seeds do together, and what is refused."""
+"""Runs side by side: which curves there are, what seeds do together, what to run, and what is refused."""
 
 import json
 
@@ -15,17 +15,18 @@ PROBLEMS = tuple(Problem(f"p/{i}", "1+1?", "2") for i in range(4))
 RIGHT, WRONG = ("2", 0.9), ("3", 0.1)
 
 
-def record(folder, *rows, policy="1b", strategy="best_of_n", seed=0, subtree=1, problems=PROBLEMS, **more):
+def record(folder, *rows, policy="1b", strategy="best_of_n", seed=0, subtree=1, problems=PROBLEMS,
+           models="models", seconds=None, **more):  # fmt: skip
     """A run with a row of completions (answer and score) for each problem."""
     header = {
-        "strategy": strategy, "n": len(rows[0]), "seed": seed, "policy": {"model": f"models/{policy}"},
+        "strategy": strategy, "n": len(rows[0]), "seed": seed, "policy": {"model": f"{models}/{policy}"},
         "dataset": {"name": "some/set", "problems": len(problems)}, "settings": {"name": "micro"}, **more,
     }  # fmt: skip
     path = folder / f"{policy}-{strategy}-n{len(rows[0])}-seed{seed}" / "run.jsonl"
     with store.writing(path, header) as writer:
         for problem, row in zip(problems, rows, strict=True):
             completions = tuple(Completion((rf"\boxed{{{text}}}",), 5, True, (score,)) for text, score in row)
-            writer.append(problem, SearchResult(problem.id, completions, Cost(), subtree=subtree))
+            writer.append(problem, SearchResult(problem.id, completions, Cost(), subtree=subtree), seconds)
     return path
 
 
@@ -127,3 +128,69 @@ def test_a_replay_of_nothing_or_of_both_is_refused(capsys, more, reason):
     assert cli.main(["replay", *more]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert reason in line
+
+
+# --- what should I run? --------------------------------------------------------------------------------------------
+
+
+def choose(capsys, *argv):
+    code = cli.main(["choose", *map(str, argv)])
+    printed = capsys.readouterr()
+    return code, printed.out if code == 0 else printed.err
+
+
+def chosen(printed):
+    """The line of the most accurate option."""
+    lines = printed.splitlines()
+    return lines[lines.index(next(line for line in lines if line.startswith("the most accurate"))) + 2].split()
+
+
+@pytest.fixture
+def two_policies(tmp_path):
+    """A small policy that solves half at n = 1 and all at n = 2, in 3 seconds a problem, and a large one in 1."""
+    record(tmp_path, *[[RIGHT, WRONG]] * 4, models="data/micro", seconds=3.0)
+    record(tmp_path, *[[RIGHT]] * 3, [WRONG], policy="70b", strategy="greedy", models="data/micro", seconds=1.0)
+    return tmp_path
+
+
+def test_the_most_accurate_option_within_the_limits_is_chosen(two_policies, capsys):
+    assert chosen(choose(capsys, "--runs", two_policies)[1])[:3] == ["1b", "best", "2"]
+    assert chosen(choose(capsys, "--runs", two_policies, "--time", "2s")[1])[:3] == ["70b", "greedy", "1"]
+    assert chosen(choose(capsys, "--runs", two_policies, "--memory", "1MiB", "--time", "1500ms")[1])[0] == "1b"
+
+
+def test_a_price_is_that_of_the_measured_time(two_policies, capsys):
+    code, printed = choose(capsys, "--runs", two_policies, "--per-hour", "3.6", "--price", "1.5USD")
+    assert code == 0
+    assert chosen(printed)[:3] == ["70b", "greedy", "1"]  # 1,000 problems in 1,000 s, at 0.001 USD each
+    assert chosen(printed)[-2:] == ["1", "USD"]
+
+
+def test_what_is_not_known_is_said_and_not_guessed(tmp_path, capsys):
+    record(tmp_path, *[[RIGHT, WRONG]] * 4)
+    printed = choose(capsys, "--runs", tmp_path)[1]
+    assert printed.count("not measured") == 3  # memory, time, time alone
+    assert "not given" in printed
+    assert "no option tells its memory" in choose(capsys, "--runs", tmp_path, "--memory", "1GiB")[1]
+
+
+def test_runs_on_other_problems_are_left_out_and_named(two_policies, capsys):
+    other = record(two_policies, [RIGHT], [RIGHT], policy="3b", problems=PROBLEMS[:2])
+    printed = choose(capsys, "--runs", two_policies)[1]
+    assert f"left out, as another seed or on other problems: {other}" in printed
+    assert "3b best" not in printed
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (["--memory", "80"], "--memory must be a positive number with one of the units B, KB"),
+        (["--memory", "0GiB"], "--memory must be a positive number"),
+        (["--time", "fast"], "--time must be a positive number with one of the units ms, s, min, h"),
+        (["--price", "1"], "--price needs --per-hour"),
+        (["--memory", "1B"], "no option is within a memory of 1 B: the least is"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused(two_policies, capsys, more, reason):
+    code, printed = choose(capsys, "--runs", two_policies, *more)
+    assert (code, reason in printed) == (2, True), printed
