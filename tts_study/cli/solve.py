@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from tts_study.cli.numbers import natural, positive
 from tts_study.cli.profile import add_options, add_profile, options_of, profile_of
+from tts_study.errors import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,15 +55,9 @@ def tree_lines(result: "SearchResult") -> "Iterator[str]":
         shown = [i for i in children.get(parent, ()) if nodes[i].fate in ("kept", "finished", "cut")]
         for i in shown:
             score = "  -  " if nodes[i].score is None else f"{nodes[i].score:.3f}"
-            yield f"{'  ' * depth}{score} {nodes[i].fate:8} {one_line(nodes[i].text)}"
+            yield f"{'  ' * depth}{score} {nodes[i].fate:8} {one_line(nodes[i].text, MOST_TEXT)}"
             yield from below(i, depth + 1)
         if dropped := len(children.get(parent, ())) - len(shown):
             yield f"{'  ' * depth}({dropped} pruned or repeated)"
 
     return below(None, 0)
-
-
-def one_line(text: str) -> str:
-    """A model's text as one line that a terminal can show."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text)
-    return line if len(line) <= MOST_TEXT else line[:MOST_TEXT] + " …"
