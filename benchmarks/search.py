@@ -186,7 +186,7 @@ async def run_search_bench(
         searches = []
         for n in ns:
             for engine in (policy.engine, prm.engine):  # searches with the same seed have much in common
-                await (await engine.start()).reset_prefix_cache()
+                await engine.forget()
             searches.append(await _measured(profile, strategy, options, problems, policy, prm, clocks, n, seed))
         prm_args = prm.engine_args()
     generating = _generate_plainly(for_policy, searches)

@@ -24,10 +24,10 @@ from tts_study.strategies.aggregation import AGGREGATIONS
 # fields that say how a machine is used, not what is computed: runs that differ in nothing else are the same run
 MACHINE = {
     "max_num_seqs", "block_size", "policy_memory", "prm_memory", "kv_cache_gib", "tensor_parallel_size",
-    "data_parallel_size", "enforce_eager", "prm_burst", "policy_url", "prm_url", "memory_gib",
+    "data_parallel_size", "enforce_eager", "prm_burst", "policy_url", "prm_url", "memory_gib", "reply_limit",
 }  # fmt: skip
 DTYPES = ("bfloat16", "float16", "float32")
-FROM_ZERO = {"temperature": "greedy", "prm_burst": "at once"}
+FROM_ZERO = {"temperature": "greedy", "prm_burst": "at once", "reply_limit": "no limit"}
 LARGEST = {"kv_cache_gib": 1024, "memory_gib": 2**20}  # of the settings that are not a share
 
 
@@ -73,6 +73,7 @@ class Profile:
         prm_url: the same for the PRM.
         memory_gib: of the machine that notebook 06 asks about: which option is best within it?
         by_policy: settings that go before the profile's for one policy of the ladder, by its short name.
+        reply_limit: seconds of silence after which an engine counts as lost, and that a server's reply may take.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Profile:
     prm_url: str | None = None
     memory_gib: float = 24.0
     by_policy: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reply_limit: float = 1800.0
 
     @property
     def policy_model(self) -> str:

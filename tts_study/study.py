@@ -22,14 +22,14 @@ from tts_study.analysis.estimators import Interval
 from tts_study.analysis.grid import Grid, Part, build
 from tts_study.analysis.ladder import Ladder
 from tts_study.analysis.tables import Graded
+from tts_study.engines.background import wait
 from tts_study.errors import EngineUnavailable, UserError
 from tts_study.problems.load import load_problems
 from tts_study.profiles import Profile, load_profile
 from tts_study.records import Problem, SearchResult
 from tts_study.runs import store
-from tts_study.runs.background import wait
 from tts_study.runs.engines import ENGINES
-from tts_study.runs.run import replay, run_spec, searcher
+from tts_study.runs.run import replay, run_spec, searching
 from tts_study.runs.spec import RunSpec
 from tts_study.runs.store import Run
 from tts_study.strategies import METHODS, SEARCHES, Method, Search, find, selection
@@ -258,9 +258,9 @@ class Study:
         spec = RunSpec.of(self.profile, found, [problem], n=n, seed=self.seed, options=self._of(found.search, options))
 
         async def search() -> SearchResult:
-            solver = await searcher(spec)
-            await solver.start()
-            return await solver.solve(problem)
+            async with searching(spec) as solver:
+                await solver.start()
+                return await solver.solve(problem)
 
         result = wait(search())
         return Solution(picked(result, found.rule, self.aggregation), result, self.aggregation)

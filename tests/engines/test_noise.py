@@ -1,5 +1,6 @@
 """Seeded sampling by noise: the right distribution, and nothing that it depends on but seed, position and token."""
 
+import pytest
 import torch
 from scipy.stats import chisquare
 from vllm import SamplingParams
@@ -39,6 +40,20 @@ def test_the_positions_of_one_seed_are_as_random_as_the_seeds():
     assert chisquare(counts, torch.softmax(LOGITS.double(), 0) * draws).pvalue > 1e-3
     assert torch.corrcoef(noise.T).fill_diagonal_(0).abs().max() < 0.03
     assert abs(torch.corrcoef(torch.stack([noise[1:, 0], noise[:-1, 0]]))[0, 1]) < 0.03
+
+
+@pytest.mark.parametrize("value", [
+    7, "7", [], [7], [7, 1.0, 2], ["7", 1.0], [7, "1"], [7.5, 1.0], [True, 1.0], [7, True], [-1, 1.0], [2**63, 1.0],
+    [7, 0.0], [7, -1.0], [7, float("nan")], [7, float("inf")], {"seed": 7}, [[7], 1.0], [None, None], 0, "", False,
+])  # fmt: skip
+def test_malformed_noise_is_refused_where_a_request_comes_in(value):
+    with pytest.raises(ValueError, match="seeded_noise must be a seed .* and a temperature"):
+        SeededNoise.validate_params(SamplingParams(extra_args={"seeded_noise": value}))
+
+
+@pytest.mark.parametrize("extra", [None, {}, {"seeded_noise": [0, 0.5]}, {"seeded_noise": (2**63 - 1, 2)}])
+def test_good_noise_and_none_come_in(extra):
+    SeededNoise.validate_params(SamplingParams(extra_args=extra))
 
 
 def test_noise_is_finite_however_large_the_seed():

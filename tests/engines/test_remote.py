@@ -10,6 +10,7 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+import aiohttp
 import psutil
 import pytest
 from aiohttp import web
@@ -19,6 +20,7 @@ from conftest import SHARED
 from tts_study.cli import main
 from tts_study.engines import servers as transport
 from tts_study.engines import serving
+from tts_study.engines.keys import EveryPath
 from tts_study.engines.policy import PolicySettings, sample_seeds
 from tts_study.engines.prm import PRMSettings
 from tts_study.engines.remote import PLAIN, RemotePolicy, RemotePRM, weights_name
@@ -60,7 +62,7 @@ class FakeServer:
         self.server = TestServer(app)
 
     async def __aenter__(self):
-        await self.server.start_server()
+        await self.server.start_server(shutdown_timeout=0.1)
         return self
 
     async def __aexit__(self, *_):
@@ -118,9 +120,9 @@ def quick(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def policy_on(folder, *fakes, patience=60.0, timeout=60.0, **settings):
+def policy_on(folder, *fakes, patience=60.0, **settings):
     settings = PolicySettings(model=str(folder), max_model_len=512, max_tokens=64, **settings)
-    return RemotePolicy(settings, [fake.url for fake in fakes], patience=patience, timeout=timeout)
+    return RemotePolicy(settings, [fake.url for fake in fakes], patience=patience)
 
 
 def prm_on(folder, *fakes):
@@ -241,17 +243,17 @@ async def test_the_others_take_over_what_a_killed_server_was_asked(serve, policy
 async def test_a_server_that_stays_broken_is_given_up_with_its_own_words(serve, policy_folder):
     fake = await serve(policy_folder, faults=[500] * 1000)
     async with policy_on(policy_folder, fake, patience=0.3) as policy:
-        with pytest.raises(UserError, match=r"HTTP 500: out of order\); gave up after 0 s of trying again"):
+        with pytest.raises(UserError, match=r"HTTP 500: out of order\); the server has failed for 0.3 s: restart"):
             await policy.complete(policy.prompt(PROBLEM), n=2, seed=0)
 
 
 async def test_a_server_that_does_not_answer_in_time_is_given_up_and_another_one_asked(serve, policy_folder):
     stuck, other = await serve(policy_folder), await serve(policy_folder)
-    async with policy_on(policy_folder, stuck, other, timeout=0.2) as policy:
+    async with policy_on(policy_folder, stuck, other, reply_limit=0.2) as policy:
         await policy.start()
         stuck.gate.clear()
         assert len((await policy.complete(policy.prompt(PROBLEM), n=4, seed=0)).generations) == 4
-    async with policy_on(policy_folder, stuck, timeout=0.1, patience=0.1) as policy:
+    async with policy_on(policy_folder, stuck, reply_limit=0.1, patience=0.1) as policy:
         with pytest.raises(UserError, match="cannot be reached .*: start it .* or leave it out"):
             await policy.start()
 
@@ -403,6 +405,7 @@ def test_a_server_is_started_with_what_an_engine_is_started_with(policy_folder, 
     assert "--enable-prompt-tokens-details" in policy.options
     assert '--pooler-config {"task": "token_classify"}' in " ".join(prm.options)
     assert "--runner pooling" in " ".join(prm.options)
+    assert "--middleware tts_study.engines.keys.EveryPath" in " ".join(prm.options)
 
 
 async def test_a_taken_port_and_a_server_that_cannot_start_are_told_in_one_sentence(policy_folder, tmp_path):
@@ -490,6 +493,51 @@ def test_servers_do_not_outlive_a_process_that_is_killed(tmp_path):
     assert psutil.wait_procs([server], timeout=10)[1] == []
 
 
+@pytest.mark.parametrize("arguments, told", [
+    (["--ports", "70000", "8001"], "70000 is not a port: choose one of at most 65535"),
+    (["--ports", "8000", "8000"], "port 8000 is named twice"),
+    (["--host", ""], "--host is empty"),
+    (["--host", "no.such.host.invalid"], "Cannot serve at http://no.such.host.invalid:8000"),
+    (["--host", "2001:db8::1"], "Cannot serve at http://[2001:db8::1]:8000"),
+])  # fmt: skip
+def test_places_where_no_server_can_be_are_refused_in_one_sentence(capsys, arguments, told):
+    assert main(["serve", *arguments]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert told in line
+
+
+def test_a_server_may_listen_at_an_ipv6_address():
+    serving._check_free(f"http://[::1]:{serving.free_port()}")
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/invocations", "/pooling", "/tokenize", "/metrics", "/health/..", ""])
+@pytest.mark.parametrize("given, status", [(None, 401), (b"Bearer wrong", 401), (b"open-sesame", 401),
+                                           (b"Bearer open-sesame", 200)])  # fmt: skip
+async def test_every_path_of_a_server_wants_the_key(monkeypatch, path, given, status):
+    assert await answered(monkeypatch, "open-sesame", path, given) == status
+
+
+async def test_health_wants_no_key_and_without_a_key_nothing_does(monkeypatch):
+    assert await answered(monkeypatch, "open-sesame", "/health", None) == 200
+    assert await answered(monkeypatch, None, "/pooling", None) == 200
+
+
+async def answered(monkeypatch, key, path, given):
+    """The status with which a server that wants a key answers a request."""
+    monkeypatch.setenv("VLLM_API_KEY", key) if key else monkeypatch.delenv("VLLM_API_KEY", raising=False)
+    sent = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "path": path, "headers": [(b"authorization", given)] if given else []}
+    await EveryPath(app)(scope, None, send)
+    return sent[0]["status"]
+
+
 def test_serve_wants_a_port_for_each_server(capsys):
     assert main(["serve", "--ports", "8000"]) == 2
     assert "--ports wants 2 ports" in capsys.readouterr().err
@@ -560,6 +608,23 @@ def test_servers_give_what_an_engine_gives(served, engines, loop):
     for scored, scored_here in zip(there[1:], here[1:], strict=True):
         for scores, scores_here in zip(scored.step_scores, scored_here.step_scores, strict=True):
             assert scores == pytest.approx(scores_here, abs=1e-5)
+
+
+@pytest.mark.engine
+def test_a_malformed_request_is_refused_and_the_server_lives_on(served, loop):
+    async def ask(url, noise):
+        body = PLAIN | {"model": "", "prompt": [5], "max_tokens": 1, "vllm_xargs": {"seeded_noise": noise}}
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{url}/v1/models") as models:
+                body["model"] = (await models.json())["data"][0]["id"]
+            async with session.post(f"{url}/v1/completions", json=body) as reply:
+                return reply.status, await reply.text()
+
+    url = served[0].policy_url.split(",")[0]
+    for noise in (["seven", 1.0], [7], [7, -1.0], 7):
+        status, told = loop.run_until_complete(ask(url, noise))
+        assert status == 400 and "seeded_noise must be a seed" in told
+    assert loop.run_until_complete(ask(url, [7, 1.0]))[0] == 200
 
 
 @pytest.mark.engine

@@ -3,8 +3,11 @@
 import argparse
 import multiprocessing
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, NoReturn
 
@@ -42,7 +45,8 @@ def main(
     add_commands(parser.add_subparsers(required=True, metavar="COMMAND"))
     try:
         arguments = parser.parse_args(argv)
-        arguments.command(arguments)
+        with _interruptible():
+            arguments.command(arguments)
     except UserError as error:
         print(f"{prog}:", one_line(str(error), MOST_SHOWN), file=sys.stderr)
         return 2
@@ -73,6 +77,24 @@ def script() -> NoReturn:
         sys.stdout.flush()
         os._exit(code)
     sys.exit()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let a Ctrl-C interrupt a command, and a second one end the process at once, whatever it is busy with."""
+
+    def interrupt(*_: object) -> NoReturn:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,22 +1,16 @@
 """`tts-study run`: one strategy over problems."""
 
 import argparse
-import asyncio
 import shlex
-import signal
-import sys
 import time
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from tts_study.cli.numbers import natural
 from tts_study.cli.profile import add_options, add_profile, options_of, profile_of
 
 if TYPE_CHECKING:
     from tts_study.runs.store import Run
-
-T = TypeVar("T")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,6 +32,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _run(arguments: argparse.Namespace) -> None:
     from tts_study.answers import gold_note, unread_golds
+    from tts_study.engines.background import wait
     from tts_study.problems.load import load_problems
     from tts_study.runs.engines import ENGINES
     from tts_study.runs.run import run_spec
@@ -67,48 +62,11 @@ def _run(arguments: argparse.Namespace) -> None:
             await ENGINES.close()
 
     begin = time.monotonic()
-    run = awaited(search())
+    run = wait(search(), goodbye=None)  # an engine that is just starting is not waited for
     print(summary(run, arguments.strategy, arguments.n, profile.aggregation))
     print(f"{time.monotonic() - begin:.0f} s; the run is in {path}")
     if shard == WHOLE:
         print(f"a table and a figure of it: tts-study replay {shlex.quote(str(arguments.out))}")
-
-
-def awaited(coroutine: Coroutine[Any, Any, T]) -> T:
-    """As `asyncio.run`, but quick to fail and to be interrupted.
-
-    `asyncio.run` would wait for an engine that is starting, in a thread, for minutes. And a Ctrl-C reaches the engines'
-    processes too: whatever then goes wrong with them is still an interruption, and not an error.
-    """
-    interrupted = False
-
-    async def interruptible() -> T:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-        def interrupt() -> None:
-            nonlocal interrupted
-            interrupted = True
-            loop.remove_signal_handler(signal.SIGINT)  # a second Ctrl-C does not wait for engines to shut down
-            if task:
-                task.cancel()
-
-        if sys.platform == "win32":  # its event loop handles no signals
-            return await coroutine
-        loop.add_signal_handler(signal.SIGINT, interrupt)
-        try:
-            return await coroutine
-        finally:
-            loop.remove_signal_handler(signal.SIGINT)
-
-    runner = asyncio.Runner()
-    try:
-        result = runner.run(interruptible())
-    except BaseException:
-        if interrupted:
-            raise KeyboardInterrupt from None
-        raise
-    runner.close()
-    return result
 
 
 def summary(run: "Run", strategy: str, n: int, aggregation: Any) -> str:

@@ -33,8 +33,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     parts = [arguments.only] if arguments.only else list(make)
     if len(arguments.ports) < len(parts):
         raise UserError(f"--ports wants {len(parts)} ports, one for each server")
+    serving.check_places(arguments.host, arguments.ports[: len(parts)])
     logs = paths.out() / "serve"
-    services = [
-        make[part](arguments.host, port, logs) for part, port in zip(parts, arguments.ports, strict=False)
-    ]
+    services = [make[part](arguments.host, port, logs) for part, port in zip(parts, arguments.ports, strict=False)]
     asyncio.run(serving.serve(services))

@@ -8,14 +8,19 @@ import hashlib
 import json
 import os
 import re
+from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from tts_study import paths
-from tts_study.errors import UserError
+from tts_study.errors import UserError, one_line
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 CHUNK = 2**22  # bytes read at a time
+POINTER = b"version https://git-lfs"  # what git-lfs leaves in place of a file that it has not fetched
+LONGEST_HEADER = 10**8  # bytes; the format's own limit
+HUB_SECONDS = 10.0
 
 
 def describe_model(model: str) -> dict[str, Any]:
@@ -74,6 +79,90 @@ def _hub_revision(model: str) -> str | None:
     except Exception:  # unreachable, no such model, not a name …: then what was downloaded before, if anything
         cached = try_to_load_from_cache(model, "config.json")
         return Path(cached).parent.name if isinstance(cached, str) else None
+
+
+@cache
+def check_reachable(model: str) -> None:
+    """Make sure, within seconds, that a model on the hub can be had; without the hub, that it was downloaded before.
+
+    Libraries would try again and again, for each of a model's files. What is a folder is not asked about.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if Path(model).is_dir() or not HUB_NAME.fullmatch(model):
+        return
+    from huggingface_hub import constants, get_session, try_to_load_from_cache
+    from huggingface_hub.utils import build_hf_headers
+
+    downloaded = isinstance(try_to_load_from_cache(model, "config.json"), str)
+    try:
+        if constants.HF_HUB_OFFLINE:
+            raise ConnectionError("$HF_HUB_OFFLINE is set")
+        url = f"{constants.ENDPOINT}/{model}/resolve/main/config.json"
+        reply = get_session().head(url, headers=build_hf_headers(), timeout=HUB_SECONDS)
+    except Exception as error:  # of whichever library carries the request: no network, no such host, no answer in time
+        if not downloaded:
+            raise UserError(
+                f"The hub cannot be reached ({one_line(str(error), 100)}), and {model!r} was not downloaded before: "
+                "connect this machine, or copy the checkpoint here and give its folder."
+            ) from None
+        constants.HF_HUB_OFFLINE = True  # what was downloaded is used without asking, in engines' processes too
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        return
+    code = reply.headers.get("X-Error-Code", "")
+    if code == "GatedRepo" or reply.status_code == HTTPStatus.FORBIDDEN:
+        raise UserError(
+            f"{model!r} is gated: ask for access at {constants.ENDPOINT}/{model}, and log in here (hf auth login)."
+        )
+    if code == "EntryNotFound":
+        raise UserError(f"{model!r} has no config.json on the hub: it is not a model that vLLM can run.")
+    if code == "RepoNotFound" or reply.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND):
+        raise UserError(f"There is no model {model!r} on the hub, or it is private: check the name, or log in.")
+
+
+def check_weights(model: str) -> None:
+    """Make sure that a folder's weights are there and whole; only their headers are read.
+
+    Raises:
+        UserError: they are not.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return
+    files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
+    if not files:
+        raise UserError(f"{model!r} has no weights (*.safetensors): copy or download the whole checkpoint.")
+    for path in [*files, *folder.glob("tokenizer*")]:
+        with open(path, "rb") as file:
+            if file.read(len(POINTER)) == POINTER:
+                raise UserError(
+                    f"{path} is a pointer of git-lfs and not the file itself: run git lfs pull in {model!r}."
+                )
+    for path in files:
+        if path.suffix == ".safetensors" and not _is_whole(path):
+            raise UserError(f"{path} is broken or cut short: copy or download it again.")
+    for index in folder.glob("*.index.json"):
+        try:
+            named = set(json.loads(index.read_bytes())["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(f"{index} is broken: copy or download it again.") from None
+        if missing := sorted(named - {path.name for path in folder.iterdir()}):
+            raise UserError(f"{model!r} lacks {missing[0]}, which {index.name} names: download the whole checkpoint.")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file of safetensors is as long as its header says."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(size - 8, LONGEST_HEADER):
+            return False
+        try:
+            ends = [entry["data_offsets"][1] for entry in json.loads(file.read(length)).values() if "dtype" in entry]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return False
+    return size == 8 + length + max(ends, default=0)
 
 
 def relative(name: str) -> str:

@@ -1,14 +1,20 @@
 """What a policy and a PRM ask of the engine that runs their model: in this process, or on a server."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from tts_study.errors import UserError
+from tts_study.engines.background import in_background
+from tts_study.engines.checkpoints import check_reachable
+from tts_study.engines.in_flight import InFlight
+from tts_study.errors import UserError, one_line
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +36,8 @@ class EngineSettings:
         enforce_eager: run the model as it is, without compilation and CUDA graphs: slower, but it starts sooner and
             where they fail. A CPU always does.
         chat_template: a Jinja template in place of the tokenizer's own.
+        reply_limit: seconds without any sign of life after which an engine that is asked counts as lost, and within
+            which a server has to have answered a request; 0: no limit.
     """
 
     model: str
@@ -44,6 +52,7 @@ class EngineSettings:
     data_parallel_size: int = 1
     enforce_eager: bool = False
     chat_template: str | None = None
+    reply_limit: float = 1800.0
 
 
 @dataclass(frozen=True)
@@ -77,37 +86,79 @@ class Pooled:
 
 
 class Engine(ABC):
-    """Runs one model; starts with the first request; asked from one event loop.
+    """Runs one model, and starts with the first request; any thread and any event loop may ask.
+
+    What it holds belongs to the background loop, where its subclasses' methods run.
 
     Attributes:
         sampler: what draws its samples, once it is known: `records.VLLM_SAMPLER` or `records.OWN_SAMPLER`.
     """
 
     sampler: str = ""
+    what = "The engine of"  # for messages
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
+        self._in_flight = InFlight(f"{self.what} {settings.model!r}", settings.reply_limit, self._lose)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The checkpoint's tokenizer."""
         return load_tokenizer(self.settings.model)
 
+    async def start(self) -> None:
+        """Get ready, unless it is."""
+        await in_background(self._answered(self._ready()))
+
+    async def generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
+        """Continue a prompt once; `sampling` in the terms that vLLM's `SamplingParams` and its servers share.
+
+        Raises:
+            EngineLost: the engine died, or did not answer; the next request starts it again.
+            UserError: it was closed meanwhile.
+        """
+        return await in_background(self._answered(self._generate(token_ids, sampling)))
+
+    async def encode(self, token_ids: Sequence[int], *, read_cache: bool) -> Pooled:
+        """Score the tokens of a prompt: all of them, or with `read_cache` those that the prefix cache does not hold.
+
+        Raises:
+            EngineLost: as `generate`.
+            UserError: as `generate`.
+        """
+        return await in_background(self._answered(self._encode(token_ids, read_cache)))
+
+    async def close(self) -> None:
+        """Release what it holds, and end the requests in flight; a later request starts it again."""
+        closed = f"{self.what} {self.settings.model!r} was closed before it had answered: ask again, and it starts."
+        await in_background(self._close(UserError(closed)))
+
+    async def forget(self) -> None:  # noqa: B027  servers are shared: theirs stays
+        """Empty the prefix cache: for benchmarks."""
+
+    async def _answered(self, answer: Awaitable[T]) -> T:
+        async with self._in_flight.request():
+            return await answer
+
     @abstractmethod
-    async def start(self) -> Any:
+    async def _ready(self) -> None:
         """Get ready, unless it is."""
 
     @abstractmethod
-    async def generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
-        """Continue a prompt once; `sampling` in the terms that vLLM's `SamplingParams` and its servers share."""
+    async def _generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
+        """Continue a prompt once, as soon as it is ready."""
 
     @abstractmethod
-    async def encode(self, token_ids: Sequence[int], *, read_cache: bool) -> Pooled:
-        """Score the tokens of a prompt: all of them, or with `read_cache` those that the prefix cache does not hold."""
+    async def _encode(self, token_ids: Sequence[int], read_cache: bool) -> Pooled:
+        """Score the tokens of a prompt, as soon as it is ready."""
 
     @abstractmethod
-    async def close(self) -> None:
-        """Let go of what it holds; a later request would start it anew."""
+    async def _close(self, reason: UserError) -> None:
+        """End the requests in flight for this reason, and release what it holds."""
+
+    @abstractmethod
+    def _lose(self, reason: str) -> None:
+        """End the requests in flight: there was no sign of life for too long."""
 
     def check_fits(self, token_ids: Sequence[int], room: int) -> None:
         """Make sure that a prompt leaves room in the context.
@@ -128,11 +179,17 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
     """Load a checkpoint's tokenizer.
 
     Raises:
-        UserError: there is no such checkpoint.
+        UserError: there is no such checkpoint, it cannot be reached, or its tokenizer is broken.
     """
+    check_reachable(model)
     try:
         return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # transformers and tokenizers raise anything at a broken file
+        if not isinstance(error, OSError | ValueError) or (Path(model) / "tokenizer.json").exists():
+            raise UserError(
+                f"The tokenizer of {model!r} cannot be loaded ({one_line(str(error), 200)}): "
+                "copy or download its files again."
+            ) from error
         raise UserError(
             f"Cannot load a tokenizer from {model!r}: it is neither a checkpoint's folder "
             "nor a model that can be reached on the hub; check the name."

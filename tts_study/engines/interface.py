@@ -22,9 +22,7 @@ class Policy(Protocol):
         """The problem as token ids, chat template applied: the first prefix of every search."""
         ...
 
-    async def complete(
-        self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None
-    ) -> Sampled:
+    async def complete(self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None) -> Sampled:
         """Sample `n` continuations up to the model's own end; `temperature` overrides the policy's setting."""
         ...
 

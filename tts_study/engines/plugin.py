@@ -1,17 +1,24 @@
 """What vLLM loads in each of its processes (entry point "vllm.general_plugins")."""
 
+import logging
 import multiprocessing
 import os
 import threading
 
 
 def register() -> None:
-    """Tell vLLM the class of Skywork's PRMs (imported only for such a model), and let no engine outlive its starter."""
+    """Register the class of Skywork's PRMs (imported only for such a model), and tie an engine to its starter.
+
+    No engine outlives the process that started it, and it notes there what it dies of.
+    """
     from vllm import ModelRegistry
+
+    from tts_study.engines.reasons import Notes
 
     ModelRegistry.register_model("Qwen2ForPrmModel", "tts_study.engines.skywork:Qwen2ForPrmModel")
     if multiprocessing.parent_process() is not None:
         threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
+        logging.getLogger("vllm").addHandler(Notes(logging.ERROR))
 
 
 def _end_with_parent() -> None:

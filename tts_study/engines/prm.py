@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tts_study.engines.border import check_pooled
+from tts_study.engines.checkpoints import check_reachable
 from tts_study.engines.engine import Engine, EngineSettings, OnEngine
 from tts_study.engines.vllm import local_engine
 from tts_study.prompts.prm import AUTO, choose_format, load_config
@@ -60,6 +61,7 @@ class VllmPRM(OnEngine):
 
     @cached_property
     def _config(self) -> "Config":
+        check_reachable(self.settings.model)
         return load_config(self.settings.model)
 
     def engine_args(self) -> dict[str, Any]:

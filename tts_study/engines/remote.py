@@ -15,10 +15,10 @@ from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.engines.servers import Refused, Server, Servers, Unavailable
-from tts_study.errors import EngineUnavailable, UserError, one_line
+from tts_study.errors import EngineUnavailable, RunStopped, UserError, one_line
 from tts_study.records import OWN_SAMPLER, VLLM_SAMPLER
 
-TIMEOUT, PATIENCE = 600.0, 120.0  # seconds
+PATIENCE = 120.0  # seconds
 # how to answer, and what a server, unlike an engine in this process, would take from the model's generation_config.json
 PLAIN = {
     "n": 1, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0,
@@ -37,7 +37,7 @@ class RemotePolicy(VllmPolicy):
         Args:
             settings: the model, whose tokenizer must be within reach, and how to sample.
             urls: of the servers; those that hold another model are left alone.
-            options: `timeout` and `patience`, as `RemoteEngine` takes them.
+            options: `patience`, as `RemoteEngine` takes it.
 
         Raises:
             UserError: one of the URLs is none.
@@ -56,13 +56,14 @@ class RemotePRM(VllmPRM):
 class RemoteEngine(Engine):
     """The servers that hold one model."""
 
+    what = "The server of"
+
     def __init__(
         self,
         settings: EngineSettings,
         urls: Sequence[str],
         probe: "Probe",
         *,
-        timeout: float = TIMEOUT,
         patience: float = PATIENCE,
     ) -> None:
         """Note where they are; nothing is asked yet.
@@ -71,7 +72,6 @@ class RemoteEngine(Engine):
             settings: the model, and how much of its context is used.
             urls: of the servers; those that hold another model are left alone.
             probe: makes sure that a server can do what it is for.
-            timeout: seconds that a server may take to answer a request.
             patience: seconds for which a request is tried again after its first failure.
 
         Raises:
@@ -79,11 +79,14 @@ class RemoteEngine(Engine):
         """
         super().__init__(settings)
         self._probe = probe
-        self._servers = Servers(urls, connections=settings.max_num_seqs, timeout=timeout, patience=patience)
+        self._servers = Servers(
+            urls, connections=settings.max_num_seqs, timeout=settings.reply_limit, patience=patience,
+            heard=self._in_flight.heard,
+        )  # fmt: skip
         self._starting = asyncio.Lock()
         self._checked = False
 
-    async def start(self) -> None:
+    async def _ready(self) -> None:
         """Make sure that the servers are there, hold the model, and can do what they are for.
 
         Raises:
@@ -101,23 +104,27 @@ class RemoteEngine(Engine):
                 raise UserError(f"{failure}: start it (tts-study serve, or vllm serve) or leave it out.") from failure
             own = all(server.sampler == OWN_SAMPLER for server in self._servers.servers)
             self.sampler = OWN_SAMPLER if own else VLLM_SAMPLER
-            self._checked = True
+            self._checked = self._in_flight.ready = True
 
-    async def generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
+    async def _generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
         """Continue a prompt once: with the noise of a CPU's engine if all servers have it, else by vLLM's own seed."""
-        await self.start()
+        await self._ready()
         body = {**PLAIN, **(_noisy(sampling) if self.sampler == OWN_SAMPLER else sampling), "prompt": list(token_ids)}
         return await self._servers.post("/v1/completions", body, read_sample)
 
-    async def encode(self, token_ids: Sequence[int], *, read_cache: bool) -> Pooled:
+    async def _encode(self, token_ids: Sequence[int], read_cache: bool) -> Pooled:
         """Score every token; servers keep the prefix cache from those who want a score of each."""
-        await self.start()
+        await self._ready()
         body = {"input": list(token_ids), "task": "token_classify"}
         return await self._servers.post("/pooling", body, read_pooled)
 
-    async def close(self) -> None:
+    async def _close(self, reason: UserError) -> None:
         """Close all connections; the servers go on."""
+        self._in_flight.end(reason)
         await self._servers.close()
+
+    def _lose(self, reason: str) -> None:
+        self._in_flight.end(RunStopped(f"{reason} Restart it, and run the same command again."))
 
     async def _models(self, server: Server) -> list[dict[str, Any]]:
         return await self._servers.ask(server, "GET", "/v1/models", None, _cards)

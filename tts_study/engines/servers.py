@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tts_study.errors import UserError, one_line
+from tts_study.errors import RunStopped, UserError, one_line
 
 API_KEY = "TTS_STUDY_API_KEY"  # the environment's variable: the only place that a key is taken from
 CONNECT_SECONDS = 10.0
@@ -51,6 +51,7 @@ class Server:
         sampler: what draws its samples, once known.
         in_flight: requests that it has not answered yet.
         failures: how often it failed since it last answered.
+        failing_since: when it first did, by the monotonic clock; None if it answered last.
         rests_until: when it is to be asked again, by the monotonic clock.
     """
 
@@ -59,26 +60,38 @@ class Server:
     sampler: str = ""
     in_flight: int = 0
     failures: int = 0
+    failing_since: float | None = None
     rests_until: float = 0.0
 
 
 class Servers:
     """A group of servers that hold the same model; used from one event loop."""
 
-    def __init__(self, urls: Sequence[str], *, connections: int, timeout: float, patience: float) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        connections: int,
+        timeout: float,
+        patience: float,
+        heard: Callable[[], None] = lambda: None,
+    ) -> None:
         """Note where they are; nothing is asked yet.
 
         Args:
             urls: of the servers, with or without "/v1" at the end.
             connections: most requests to one server at once; others wait here.
-            timeout: seconds that a server may take to answer a request.
-            patience: seconds for which a request is tried again after its first failure.
+            timeout: seconds within which a server has to have answered a request; 0: no limit.
+            patience: seconds for which a request is tried again after its first failure; once no server has answered
+                for so long, every request ends.
+            heard: called whenever a server answers.
 
         Raises:
             UserError: one of the URLs is none.
         """
         self.servers = [Server(_checked(url)) for url in dict.fromkeys(urls)]
-        self._connections, self._timeout, self._patience = connections, timeout, patience
+        self._timeout, self._patience, self._heard = timeout, patience, heard
+        self._room = {server.url: asyncio.Semaphore(connections) for server in self.servers}
         self._jitter = random.Random()  # unseeded: it must differ from process to process, and no result depends on it
         self._session: aiohttp.ClientSession | None = None
 
@@ -97,7 +110,8 @@ class Servers:
             read: makes the result of the reply's JSON; it may raise `Unavailable`, too.
 
         Raises:
-            UserError: no server answered in time.
+            UserError: no server answered it in time.
+            RunStopped: none answers anything.
             Refused: one says that the request is wrong.
         """
         first_failure = None
@@ -113,8 +127,13 @@ class Servers:
             except Unavailable as failure:
                 self._rest(server)
                 first_failure = first_failure or time.monotonic()
+                if self._are_down():
+                    down = "the server has" if len(self.servers) == 1 else f"all {len(self.servers)} servers have"
+                    raise RunStopped(
+                        f"{failure}; {down} failed for {self._patience:g} s: restart, and run the same command again."
+                    ) from failure
                 if time.monotonic() - first_failure > self._patience:
-                    raise UserError(f"{failure}; gave up after {self._patience:.0f} s of trying again.") from failure
+                    raise UserError(f"{failure}; gave up after {self._patience:g} s of trying again.") from failure
 
     async def ask(
         self, server: Server, method: str, path: str, body: Mapping[str, Any] | None, read: Callable[[Any], T]
@@ -130,7 +149,10 @@ class Servers:
             body = {**body, "model": server.model}
         server.in_flight += 1
         try:
-            async with self._open().request(method, server.url + path, json=body, allow_redirects=False) as reply:
+            async with (  # what waits here is not yet the server's to answer
+                self._room[server.url],
+                self._open().request(method, server.url + path, json=body, allow_redirects=False) as reply,
+            ):
                 status, content = reply.status, await _content(server.url, reply)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             reason = one_line(str(error)) or "no answer in time"
@@ -138,7 +160,8 @@ class Servers:
         finally:
             server.in_flight -= 1
         reply = _json(server.url, status, content)
-        server.failures = 0
+        server.failures, server.failing_since = 0, None
+        self._heard()
         try:
             return read(reply)
         except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -152,8 +175,8 @@ class Servers:
                 headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
                 auto_decompress=False,
                 # servers of vLLM close a connection that was idle for 5 s
-                connector=aiohttp.TCPConnector(limit=0, limit_per_host=self._connections, keepalive_timeout=3),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._timeout),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=3),
+                timeout=aiohttp.ClientTimeout(total=self._timeout or None, sock_connect=CONNECT_SECONDS),
             )
         return self._session
 
@@ -163,6 +186,12 @@ class Servers:
             longest = min(LONGEST_REST, FIRST_REST * 2**server.failures)
             server.rests_until = time.monotonic() + self._jitter.uniform(longest / 2, longest)
             server.failures += 1
+            server.failing_since = server.failing_since or time.monotonic()
+
+    def _are_down(self) -> bool:
+        """Whether every server has failed, and failed only, for as long as patience lasts."""
+        now = time.monotonic()
+        return all(s.failing_since is not None and now - s.failing_since > self._patience for s in self.servers)
 
 
 def _checked(url: str) -> str:

@@ -25,11 +25,12 @@ import aiohttp
 
 from tts_study.engines.checkpoints import relative
 from tts_study.engines.engine import Engine
+from tts_study.engines.keys import VLLM_KEY, EveryPath
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.engines.remote import SAMPLER, weights_name
 from tts_study.engines.servers import API_KEY
-from tts_study.engines.vllm import QUIET, SHUTDOWN_SECONDS, VllmEngine, on_cpu
+from tts_study.engines.vllm import ENVIRONMENT, SHUTDOWN_SECONDS, VllmEngine, on_cpu
 from tts_study.errors import UserError
 
 Part = Literal["policy", "prm"]
@@ -45,7 +46,12 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 # what `vllm serve` runs; `vllm` itself asks for the version of a package "vllm", which its build for CPUs is not called
 SERVER = (sys.executable, "-c", RUN, "vllm.entrypoints.launchers.api_server.entry")
-FRONTEND = {"disable_uvicorn_access_log": True, "uvicorn_log_level": "warning"}
+FRONTEND = {
+    "disable_uvicorn_access_log": True,
+    "uvicorn_log_level": "warning",
+    "middleware": [f"{EveryPath.__module__}.{EveryPath.__name__}"],
+}
+LARGEST_PORT = 65535
 POLL_SECONDS = 0.5
 
 
@@ -94,7 +100,9 @@ def _service(part: Part, engine: Engine, more: dict[str, Any], host: str, port: 
         names.append(SAMPLER + engine.sampler)
     args = engine.args() | more | FRONTEND | {"host": host, "port": port, "served_model_name": names}
     del args["model"]
-    return Service(part, model, names[0], f"http://{host}:{port}", tuple(_flags(args)), logs / f"{part}-{port}.log")
+    return Service(
+        part, model, names[0], f"http://{_bracketed(host)}:{port}", tuple(_flags(args)), logs / f"{part}-{port}.log"
+    )
 
 
 def _flags(args: Mapping[str, Any]) -> list[str]:
@@ -119,8 +127,14 @@ async def serve(services: Sequence[Service]) -> None:
     for service in services:
         _check_free(service.url)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def interrupt(signum: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(signum)
+        signal.signal(signum, signal.SIG_DFL)  # a second Ctrl-C does not wait for servers to shut down
+
     for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stop.set)
+        loop.add_signal_handler(signum, interrupt, signum)
     ready = [asyncio.Event() for _ in services]
     stopped, told = asyncio.create_task(stop.wait()), asyncio.create_task(_tell(services, ready))
     keepers = start(services, ready)
@@ -162,7 +176,7 @@ async def _keep(service: Service, earlier: asyncio.Event | None, ready: asyncio.
     if earlier is not None:
         await earlier.wait()
     key = os.environ.get(API_KEY)
-    environment = QUIET | os.environ | ({"VLLM_API_KEY": key} if key else {})
+    environment = ENVIRONMENT | os.environ | ({VLLM_KEY: key} if key else {})
     service.log.parent.mkdir(parents=True, exist_ok=True)
     with open(service.log, "wb") as log:
         command = (*SERVER, "--model", service.model, *service.options)
@@ -217,12 +231,32 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def check_places(host: str, ports: Sequence[int]) -> None:
+    """Make sure that servers could be at a host's ports.
+
+    Raises:
+        UserError: one of them is none, or is named twice.
+    """
+    if not host.strip():
+        raise UserError("--host is empty: give an address to listen at, such as 127.0.0.1")
+    for port in ports:
+        if port > LARGEST_PORT:
+            raise UserError(f"{port} is not a port: choose one of at most {LARGEST_PORT}")
+        if ports.count(port) > 1:
+            raise UserError(f"port {port} is named twice: each server wants one of its own")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host  # IPv6
+
+
 def _check_free(url: str) -> None:
     parts = urlsplit(url)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((parts.hostname, parts.port))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UserError(f"Cannot serve at {url} ({reason}): choose another port or host.") from None
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"Cannot serve at {url} ({reason}): choose another port or host.") from None

@@ -8,29 +8,36 @@ vLLM runs the model in a process of its own, so a script that uses an engine nee
 
 import asyncio
 import itertools
+import logging
 import os
-import re
+import signal
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tts_study.engines.background import in_background
+from tts_study.engines.checkpoints import check_weights
 from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
+from tts_study.engines.reasons import MEMORY, check_guard, oom_kills, why_lost, why_not_started
 from tts_study.engines.room import Machine, check_room, gpu_machine
 from tts_study.errors import EngineLost, EngineUnavailable, NotInstalled, UserError
 from tts_study.records import VLLM_SAMPLER
 
 if TYPE_CHECKING:
+    from vllm.config import VllmConfig
     from vllm.v1.engine.async_llm import AsyncLLM
 
 
 _launching = threading.Lock()
 SHUTDOWN_SECONDS = 30.0  # what an engine gets to end its processes before they are killed
 
-# vLLM is quiet unless something fails; what the user has set goes before this
-QUIET = {
+# vLLM is quiet unless something fails, and forks no process that has threads; what the user has set goes before this
+ENVIRONMENT = {
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
@@ -39,13 +46,9 @@ QUIET = {
 RUNNER = "VLLM_USE_V2_MODEL_RUNNER"  # the environment's variable that makes a CPU run vLLM's GPU runner: in tests
 
 
-# how vLLM and torch say that memory is what an engine lacks
-MEMORY = re.compile(r"out of memory|(free|available|available kv cache|allocate) memory", re.IGNORECASE)
-
-
 def be_quiet() -> None:
     """Let vLLM, once it is imported, report failures only."""
-    for name, value in QUIET.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
@@ -89,28 +92,71 @@ class VllmEngine(Engine):
         super().__init__(settings)
         self.overrides = overrides
         self._llm: AsyncLLM | None = None
-        self._starting = asyncio.Lock()
+        self._starting: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()  # engines that are being shut down
         self._request_numbers = itertools.count()
         folder = Path(settings.model)
         looks_like_folder = folder.exists() or folder.is_absolute() or settings.model.count("/") != 1
         if looks_like_folder and not (folder / "config.json").is_file():
             raise UserError(f"No checkpoint in {settings.model!r} (no config.json there): check the path.")
 
-    async def start(self) -> "AsyncLLM":
-        """Start the engine unless it runs; other coroutines go on meanwhile.
+    async def _ready(self) -> None:
+        if self._llm is not None and self._llm.errored and self._in_flight.count == 1:  # it died while nobody asked
+            self._release(self._llm, 0)
+        if self._llm is None:
+            if self._starting is None:
+                self._starting = asyncio.create_task(self._start())
+                self._starting.add_done_callback(lambda task: task.exception())  # even if nobody waits any more
+            await asyncio.shield(self._starting)  # it starts for others, too
+
+    async def _start(self) -> None:
+        """Start the engine; other coroutines go on meanwhile.
 
         Raises:
             EngineUnavailable: this machine has too few devices or too little memory.
             UserError: vLLM is not installed, or could not start it.
         """
-        if find_spec("vllm") is None:
-            raise NotInstalled("vllm")
-        async with self._starting:
-            if self._llm is None:
-                check_room(self.settings, await asyncio.to_thread(self.machine))
-                self.tokenizer  # noqa: B018  fails sooner, and more clearly, than vLLM would
-                self._llm = await asyncio.to_thread(self._launch)
-            return self._llm
+        self._in_flight.ready = False
+        try:
+            if find_spec("vllm") is None:
+                raise NotInstalled("vllm")
+            if self._ending:  # it may hold the memory that this one needs
+                await asyncio.wait(self._ending)
+            await asyncio.to_thread(self._check)
+            llm = await asyncio.to_thread(self._launch)
+            if self._starting is not asyncio.current_task():  # closed meanwhile
+                await self._shut_down(llm, SHUTDOWN_SECONDS)
+                return
+            self._listen(llm)
+            self._llm = llm
+            self._in_flight.ready = True
+            self._in_flight.heard()
+        finally:
+            if self._starting is asyncio.current_task():
+                self._starting = None
+
+    def _check(self) -> None:
+        """What vLLM would fail at, later and less clearly.
+
+        Raises:
+            EngineUnavailable: this machine has too few devices or too little memory.
+            UserError: the checkpoint is absent or broken, or the script that is running lacks its guard.
+        """
+        check_room(self.settings, self.machine())
+        self.tokenizer  # noqa: B018
+        check_weights(self.settings.model)
+        check_guard()
+
+    def _listen(self, llm: "AsyncLLM") -> None:
+        """Note each output of the engine, of any request's any token, as a sign of life."""
+        receive = llm.engine_core.get_output_async
+
+        async def received() -> Any:
+            outputs = await receive()
+            self._in_flight.heard()
+            return outputs
+
+        llm.engine_core.get_output_async = received  # type: ignore[method-assign]
 
     def machine(self) -> Machine | None:
         """What the engine can run on, as far as that can be told."""
@@ -118,20 +164,35 @@ class VllmEngine(Engine):
         return gpu_machine()
 
     def _launch(self) -> "AsyncLLM":
+        config, self._oom_kills = None, oom_kills()
         try:
+            logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)  # `reasons` tells it in one line
             with _launching:  # vLLM writes to the process's environment while it makes a configuration
                 args = self.args()
                 from vllm.engine.arg_utils import AsyncEngineArgs
-                from vllm.v1.engine.async_llm import AsyncLLM
 
                 config = AsyncEngineArgs(**args).create_engine_config()
                 if self.starts_alone:
-                    return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
-            return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+                    return self._spawn(config)
+            return self._spawn(config)
         except Exception as error:
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            kind = EngineUnavailable if MEMORY.search(str(error)) or isinstance(error, MemoryError) else UserError
-            raise kind(f"vLLM could not start {self.settings.model!r}: {reason[-1]}") from error
+            reason = why_not_started(error, config.instance_id if config else "")
+            kind = EngineUnavailable if MEMORY.search(reason) else UserError
+            raise kind(f"vLLM could not start {self.settings.model!r}: {reason}") from error
+
+    def _spawn(self, config: "VllmConfig") -> "AsyncLLM":
+        """Start the engine's processes, which no Ctrl-C reaches: it is for whoever asks them, and may want them again.
+
+        Theirs is the signal mask of the thread that starts them. They end with this process (`plugin`).
+        """
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        resource_tracker.ensure_running()  # started later, it would take SIGINT out of the mask again
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def args(self) -> dict[str, Any]:
         """The settings in vLLM's own terms (`EngineArgs`, `LLM`); makes vLLM, once it is imported, quiet."""
@@ -158,9 +219,8 @@ class VllmEngine(Engine):
         """A request's sampling in vLLM's own terms: a seeded sample depends on its prefix and its seed alone."""
         return dict(sampling)
 
-    async def generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
-        """Continue a prompt once; the sample is whole."""
-        llm = await self.start()
+    async def _generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
+        await self._ready()
         from vllm.sampling_params import RequestOutputKind, SamplingParams  # looked up faster than in vllm itself
 
         # nobody else has these: the deep copy that would be made of them takes a tenth of the time in this process
@@ -170,32 +230,19 @@ class VllmEngine(Engine):
             detokenize=bool(sampling.get("stop")),
             skip_clone=True,
         )
-        output = await self._last(llm.generate(self._input(token_ids), params, str(next(self._request_numbers))))
+        output = await self._last(lambda llm, number: llm.generate(self._input(token_ids), params, number))
         (sample,) = output.outputs
         cached = output.num_cached_tokens or 0
         return Sample(tuple(sample.token_ids), sample.finish_reason == "stop", sample.stop_reason, cached)
 
-    async def encode(self, token_ids: Sequence[int], *, read_cache: bool) -> Pooled:
-        """Score the tokens of a prompt."""
-        llm = await self.start()
+    async def _encode(self, token_ids: Sequence[int], read_cache: bool) -> Pooled:
+        await self._ready()
         from vllm.pooling_params import PoolingParams
 
         # what comes from the cache has no scores, so that by default vLLM does not read it for this task
         params = PoolingParams(task="token_classify", skip_reading_prefix_cache=not read_cache)
-        output = await self._last(llm.encode(self._input(token_ids), params, str(next(self._request_numbers))))
+        output = await self._last(lambda llm, number: llm.encode(self._input(token_ids), params, number))
         return Pooled(tuple(output.outputs.data[:, -1].tolist()), output.num_cached_tokens)
-
-    async def close(self) -> None:
-        """Shut the engine down, its processes included; a later request would start it anew."""
-        llm, self._llm = self._llm, None
-        if llm is None:
-            return
-        if llm.output_handler is not None:
-            llm.output_handler.cancel()  # it would report the end of the engine as a failure
-            await asyncio.gather(llm.output_handler, return_exceptions=True)  # and holds on to it until it has ended
-        await asyncio.to_thread(llm.shutdown, SHUTDOWN_SECONDS)
-        # it is shut down once more when it is collected, which fails, with noise, if Python is ending by then
-        llm.shutdown = lambda timeout=None: None  # type: ignore[method-assign]
 
     @staticmethod
     def _input(token_ids: Sequence[int]) -> Any:
@@ -203,15 +250,58 @@ class VllmEngine(Engine):
 
         return tokens_input(list(token_ids))
 
-    async def _last(self, outputs: AsyncGenerator[Any, None]) -> Any:
+    async def _last(self, ask: Callable[["AsyncLLM", str], AsyncGenerator[Any, None]]) -> Any:
+        """The last output of a request; if the engine dies, all requests end as soon as the cause is known."""
         from vllm.v1.engine.exceptions import EngineDeadError
 
+        llm = self._llm
+        if llm is None:  # lost, or closed, since it was ready
+            raise EngineLost(f"The engine of {self.settings.model!r} was lost.")
         try:
-            async for output in outputs:
+            async for output in ask(llm, str(next(self._request_numbers))):
                 last = output
             return last
-        except EngineDeadError as error:
-            raise EngineLost(
-                f"The engine of {self.settings.model!r} died, most often for want of memory: see vLLM's last lines, "
-                "lower max_num_seqs or the memory shares, and run again."
-            ) from error
+        except EngineDeadError:
+            if llm is self._llm:  # the first request to hear of it
+                self._release(llm, 0, died=True)
+            return await asyncio.Future()
+
+    def _lose(self, reason: str) -> None:
+        self._in_flight.end(EngineLost(reason))
+        if self._llm is not None:
+            self._release(self._llm, 0)
+
+    async def _close(self, reason: UserError) -> None:
+        self._starting = None
+        self._in_flight.end(reason)
+        if self._llm is not None:
+            self._release(self._llm, SHUTDOWN_SECONDS)
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    def _release(self, llm: "AsyncLLM", patience: float, died: bool = False) -> None:
+        """Shut an engine down, and let the next request start another one."""
+        self._llm = None
+        ending = asyncio.create_task(self._end(llm, patience, died))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    async def _end(self, llm: "AsyncLLM", patience: float, died: bool) -> None:
+        if died:
+            reason = await why_lost(llm, self._oom_kills)
+            self._in_flight.end(EngineLost(f"The engine of {self.settings.model!r} died: {reason}."))
+        await self._shut_down(llm, patience)
+
+    async def _shut_down(self, llm: "AsyncLLM", patience: float) -> None:
+        """End an engine's processes; what is left of them after `patience` seconds is killed, stopped ones included."""
+        if llm.output_handler is not None:
+            llm.output_handler.cancel()  # it would report the end of the engine as a failure
+            await asyncio.gather(llm.output_handler, return_exceptions=True)  # and holds on to it until it has ended
+        await asyncio.to_thread(llm.shutdown, patience)
+        # it is shut down once more when it is collected, which fails, with noise, if Python is ending by then
+        llm.shutdown = lambda timeout=None: None  # type: ignore[method-assign]
+
+    async def forget(self) -> None:
+        """Empty the prefix cache of an engine that runs."""
+        if self._llm is not None:
+            await in_background(self._llm.reset_prefix_cache())

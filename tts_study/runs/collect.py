@@ -4,7 +4,6 @@ A solver answers one problem at a time, many at once: the engines of this proces
 (`cluster`). A result is stored as soon as its problem is done, so that a run that was interrupted goes on where it was.
 """
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +11,7 @@ from typing import Protocol
 from tts_study.errors import RunStopped, UserError
 from tts_study.records import Problem, SearchResult
 from tts_study.runs import store
+from tts_study.runs.attempts import tried
 from tts_study.runs.progress import Progress
 from tts_study.runs.store import Header, Run
 
@@ -51,12 +51,10 @@ async def collect(
         UserError: `path` holds another run, or one by another sampler; or problems failed (the rest is stored).
         RunStopped: a problem failed in a way that ends the run at once.
     """
-    room = asyncio.Semaphore(concurrency)
 
     async def solve(problem: Problem, writer: store.Writer, bar: Progress) -> Exception | None:
         try:
-            async with room:
-                result = await solver.solve(problem)
+            result = await solver.solve(problem)
             # laps of one clock add up to the time of the whole run, whatever is searched at once, and if it is resumed
             writer.append(problem, result, bar.lap())
         except RunStopped as error:
@@ -76,12 +74,7 @@ async def collect(
                 await solver.start()
                 writer.drawn_by(solver.sampler)
                 bar.start_clock()
-                try:
-                    async with asyncio.TaskGroup() as group:
-                        solving = [group.create_task(solve(problem, writer, bar)) for problem in todo]
-                except ExceptionGroup as stopped:
-                    raise stopped.exceptions[0] from None
-                outcomes = [task.result() for task in solving]
+                outcomes = await tried(todo, lambda problem: solve(problem, writer, bar), concurrency)
             _raise_failures(path, todo, outcomes)
     return store.load(path).of(problems)
 

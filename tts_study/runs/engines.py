@@ -3,9 +3,13 @@
 A model runs in this process, or on servers if the profile, or else the environment, says where those are.
 """
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from tts_study.engines.background import in_background
 from tts_study.profiles import Profile
 
 if TYPE_CHECKING:
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
 # fields that a profile and the engines' settings have in common
 SHARED = (
     "dtype", "max_model_len", "max_num_seqs", "block_size", "kv_cache_gib", "tensor_parallel_size",
-    "data_parallel_size", "enforce_eager",
+    "data_parallel_size", "enforce_eager", "reply_limit",
 )  # fmt: skip
 SAMPLING = ("system_prompt", "temperature", "top_p", "max_tokens", "max_step_tokens")
 # the environment's variables that say where the servers are, for profiles that do not: notebooks inherit them
@@ -28,6 +32,22 @@ class Engines:
     def __init__(self) -> None:
         self._policy: tuple[object, VllmPolicy] | None = None
         self._prm: tuple[object, VllmPRM] | None = None
+        self._users = 0
+        self._closing = False
+        self._free = asyncio.Condition()
+
+    @asynccontextmanager
+    async def lent(self, profile: Profile, *, needs_prm: bool) -> "AsyncIterator[tuple[VllmPolicy, VllmPRM | None]]":
+        """A profile's engines, that nobody closes meanwhile: who asks for others waits until they are given back.
+
+        Raises:
+            UserError: as `of`.
+        """
+        pair = await in_background(self._lend(profile, needs_prm))
+        try:
+            yield pair
+        finally:
+            await in_background(self._give_back())
 
     async def of(self, profile: Profile, *, needs_prm: bool) -> "tuple[VllmPolicy, VllmPRM | None]":
         """A profile's engines; each starts when it is first needed.
@@ -35,6 +55,13 @@ class Engines:
         Raises:
             UserError: there is no such checkpoint, or a server's URL is none.
         """
+        return await in_background(self._of(profile, needs_prm))
+
+    async def close(self) -> None:
+        """Shut both down: as soon as nobody uses them."""
+        await in_background(self._close())
+
+    async def _of(self, profile: Profile, needs_prm: bool) -> "tuple[VllmPolicy, VllmPRM | None]":
         for_policy = policy_settings(profile), policy_urls(profile)
         if self._policy is None or self._policy[0] != for_policy:
             if self._policy is not None:
@@ -48,12 +75,33 @@ class Engines:
             self._prm = for_prm, _prm(*for_prm)
         return self._policy[1], self._prm[1] if needs_prm and self._prm else None
 
-    async def close(self) -> None:
-        """Shut both down."""
-        for kept in (self._policy, self._prm):
-            if kept is not None:
-                await kept[1].close()
-        self._policy = self._prm = None
+    async def _lend(self, profile: Profile, needs_prm: bool) -> "tuple[VllmPolicy, VllmPRM | None]":
+        async with self._free:
+            await self._free.wait_for(lambda: not self._users or self._are_those_of(profile, needs_prm))
+            pair = await self.of(profile, needs_prm=needs_prm)
+            self._users += 1
+            return pair
+
+    def _are_those_of(self, profile: Profile, needs_prm: bool) -> bool:
+        """Whether a profile's engines can be had without closing any."""
+        wanted = (policy_settings(profile), policy_urls(profile)), (prm_settings(profile), prm_urls(profile))
+        kept = self._policy, self._prm if needs_prm else None
+        return all(have is None or have[0] == want for have, want in zip(kept, wanted, strict=True))
+
+    async def _give_back(self) -> None:
+        async with self._free:
+            self._users -= 1
+            if self._closing and not self._users:
+                await self._close()
+            self._free.notify_all()
+
+    async def _close(self) -> None:
+        self._closing = self._users > 0
+        if not self._closing:
+            for kept in (self._policy, self._prm):
+                if kept is not None:
+                    await kept[1].close()
+            self._policy = self._prm = None
 
 
 ENGINES = Engines()

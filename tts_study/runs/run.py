@@ -5,7 +5,8 @@ Each problem is a coroutine of its own, and the engines merge the requests of al
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,12 @@ async def run_spec(spec: RunSpec, *, path: Path, shard: Shard = WHOLE) -> Run:
     Raises:
         UserError: as `run_strategy`; or there is no such checkpoint.
     """
-    search = await searcher(spec)
-    return await run_strategy(
-        spec.search.name, shard.of(spec.problems), search.policy, search.prm, n=spec.n, seed=spec.seed, path=path,
-        header=spec.header | shard.describe(spec.problems), concurrency=at_once(spec.profile, spec.n), solver=search,
-    )  # fmt: skip
+    async with searching(spec) as search:
+        return await run_strategy(
+            spec.search.name, shard.of(spec.problems), search.policy, search.prm, n=spec.n, seed=spec.seed, path=path,
+            header=spec.header | shard.describe(spec.problems), concurrency=at_once(spec.profile, spec.n),
+            solver=search,
+        )  # fmt: skip
 
 
 async def run_strategy(
@@ -120,8 +122,19 @@ class Search:
         return await search.function(problem, self.policy, self.prm, n=self.n, seed=seed, **self.options)
 
 
+@asynccontextmanager
+async def searching(spec: RunSpec) -> AsyncIterator[Search]:
+    """A search on this process's engines of a profile, which nobody else closes meanwhile; they start later.
+
+    Raises:
+        UserError: there is no such checkpoint.
+    """
+    async with ENGINES.lent(spec.profile, needs_prm=spec.search.needs_prm) as (policy, prm):
+        yield Search(spec.search, policy, prm, spec.n, spec.seed, spec.arguments)
+
+
 async def searcher(spec: RunSpec) -> Search:
-    """A search on this process's engines of a profile; they start later.
+    """As `searching`, for a process that does nothing else.
 
     Raises:
         UserError: there is no such checkpoint.

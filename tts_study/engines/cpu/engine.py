@@ -69,14 +69,13 @@ class CpuEngine(VllmEngine):
     def _sampling(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
         return with_noise(sampling)
 
-    async def encode(self, token_ids: Sequence[int], *, read_cache: bool) -> Pooled:
+    async def _encode(self, token_ids: Sequence[int], read_cache: bool) -> Pooled:
         """Score the tokens of a prompt, together with what else is asked within a burst."""
-        await self.start()
+        await self._ready()
         if burst := self.settings.burst:
             await asyncio.sleep(burst - asyncio.get_running_loop().time() % burst)
-        return await super().encode(token_ids, read_cache=read_cache)
+        return await super()._encode(token_ids, read_cache)
 
-    async def close(self) -> None:
-        """Shut the engine down, its processes included."""
-        await super().close()
+    async def _shut_down(self, llm: "AsyncLLM", patience: float) -> None:
+        await super()._shut_down(llm, patience)
         gc.unfreeze()

@@ -12,7 +12,7 @@ from vllm.config import VllmConfig
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from tts_study.engines.cpu.sampling import NOISE_ARGUMENT
+from tts_study.engines.cpu.sampling import NOISE_ARGUMENT, is_noise
 
 Row = tuple[int, float, list[int]]  # seed, temperature, tokens so far
 
@@ -23,6 +23,17 @@ class SeededNoise(LogitsProcessor):
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
         self.device = device
         self.rows: dict[int, Row] = {}
+
+    @classmethod
+    def validate_params(cls, sampling_params: SamplingParams) -> None:
+        """Refuse a malformed argument where a request comes in: later it would end the engine, for everybody.
+
+        Raises:
+            ValueError: it is not a seed of 63 bits and a temperature; a server answers with HTTP 400.
+        """
+        wanted = (sampling_params.extra_args or {}).get(NOISE_ARGUMENT)
+        if wanted is not None and not is_noise(wanted):
+            raise ValueError(f"{NOISE_ARGUMENT} must be a seed (0 to 2^63 - 1) and a temperature above 0")
 
     def is_argmax_invariant(self) -> bool:
         """It moves the largest logit: that is its purpose."""

@@ -1,5 +1,6 @@
 """How a request asks vLLM's CPU engine for a sample by our own noise. It imports nothing heavy: clients use it, too."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,3 +15,12 @@ def with_noise(sampling: Mapping[str, Any]) -> dict[str, Any]:
     if temperature == 0 or top_p < 1:
         return dict(sampling)
     return {**sampling, "temperature": 0.0, "seed": None, "extra_args": {NOISE_ARGUMENT: (seed, temperature)}}
+
+
+def is_noise(value: object) -> bool:
+    """Whether a value is what `with_noise` sends: a seed of 63 bits, and a temperature above 0."""
+    if not isinstance(value, list | tuple) or len(value) != 2 or any(isinstance(each, bool) for each in value):
+        return False
+    seed, temperature = value
+    is_seed = isinstance(seed, int) and 0 <= seed < 2**63
+    return is_seed and isinstance(temperature, int | float) and 0 < temperature < math.inf
