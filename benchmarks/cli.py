@@ -37,6 +37,13 @@ def add_commands(commands: Any) -> None:
     ray.add_argument("--workers", type=positive, help="how many to compare with one, with real engines")
     ray.set_defaults(command=_ray)
 
+    kills = commands.add_parser("kills", help="kill real runs at random moments, and count their problems: minutes")
+    kills.add_argument("--kills", type=positive, default=20, help="how often")
+    kills.add_argument("--longest", type=positive, default=90, help="seconds that a run gets before its kill, at most")
+    kills.add_argument("--seed", type=natural, default=0, help="of the moments and the victims")
+    kills.add_argument("more", nargs="*", metavar="-- ARGUMENT", help="passed on to tts-study run, such as -- --ray")
+    kills.set_defaults(command=_kills)
+
     answers = commands.add_parser("answers", help="equality of answers beside math-verify, and its speed")
     answers.add_argument("--answers", type=Path, help='JSONL with gold "answer"s; the micro test set if not given')
     answers.add_argument("--cases", type=Path, help="instead: count hand-judged cases by kind, beside math-verify")
@@ -94,6 +101,12 @@ def _servers(arguments: argparse.Namespace) -> None:
     profile, problems = _asked(arguments)
     logs = paths.out() / "serve"
     print(asyncio.run(run_remote_bench(profile, problems, n=arguments.n, seed=arguments.seed, logs=logs)))
+
+
+def _kills(arguments: argparse.Namespace) -> None:
+    from benchmarks.kills import run_kills
+
+    print(run_kills(arguments.kills, seed=arguments.seed, longest=arguments.longest, more=arguments.more))
 
 
 def _ray(arguments: argparse.Namespace) -> None:

@@ -203,7 +203,7 @@ def test_any_loop_and_any_thread_may_ask_the_same_engine(engine):
 
 
 def test_an_interrupted_wait_ends_when_its_coroutine_has_closed_its_files():
-    events = []
+    events, before = [], signal.signal(signal.SIGINT, signal.default_int_handler)
 
     async def work():
         try:
@@ -215,6 +215,7 @@ def test_an_interrupted_wait_ends_when_its_coroutine_has_closed_its_files():
 
     with pytest.raises(KeyboardInterrupt):
         background.wait(work())
+    signal.signal(signal.SIGINT, before)
     assert events == ["closed"]
 
 

@@ -142,9 +142,9 @@ class VllmEngine(Engine):
             EngineUnavailable: this machine has too few devices or too little memory.
             UserError: the checkpoint is absent or broken, or the script that is running lacks its guard.
         """
+        check_weights(self.settings.model)
         check_room(self.settings, self.machine())
         self.tokenizer  # noqa: B018
-        check_weights(self.settings.model)
         check_guard()
 
     def _listen(self, llm: "AsyncLLM") -> None:
