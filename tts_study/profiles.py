@@ -19,6 +19,7 @@ from tts_study.errors import UserError
 from tts_study.problems.known_datasets import DATASETS
 from tts_study.prompts.policy import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT, QWEN_MATH_SYSTEM_PROMPT
 from tts_study.prompts.prm import AUTO, FORMATS
+from tts_study.prompts.prm.trl import SEPARATOR, separator_of
 from tts_study.strategies.aggregation import AGGREGATIONS
 
 # fields that say how a machine is used, not what is computed: runs that differ in nothing else are the same run
@@ -33,7 +34,7 @@ LARGEST = {"kv_cache_gib": 1024, "memory_gib": 2**20}  # of the settings that ar
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Everything that a run needs to know besides its strategy, n and seed.
+    r"""Everything that a run needs to know besides its strategy, n and seed.
 
     A model is a checkpoint's folder (relative ones are the project's) or a name on the Hugging Face hub.
 
@@ -43,12 +44,15 @@ class Profile:
         policy: the one to sample: a short name, or any model.
         prm: the process reward model.
         prm_format: the family of PRMs that it belongs to, one of `prm_formats.FORMATS`; "auto": told from the model.
+        prm_separator: what a PRM of the family "trl" was trained with between steps (its `step_separator`), such as
+            "\n\n"; None: as is known of the model, else a line's end.
         dataset: a .jsonl, .csv or .parquet file, or a data set's name on the hub.
         dataset_config: the hub data set's configuration, if it has several.
         dataset_split: the hub data set's split.
         dataset_levels: ask only problems of these levels, such as "4,5".
         dataset_subjects: ask only problems of these subjects, separated by commas.
         dataset_ids: ask only the problems with these ids, separated by commas.
+        dataset_skip_ids: leave the problems with these ids out, separated by commas.
         problem_column: where a problem's text is; likewise the other five columns, of which only the answer's must be.
         system_prompt: the policy's system turn; "" leaves it out.
         chat_template: a Jinja template in place of the policy's own; "" takes the policy's own again.
@@ -82,11 +86,13 @@ class Profile:
     prm: str
     dataset: str
     prm_format: str = AUTO
+    prm_separator: str | None = None
     dataset_config: str | None = None
     dataset_split: str = "test"
     dataset_levels: str | None = None
     dataset_subjects: str | None = None
     dataset_ids: str | None = None
+    dataset_skip_ids: str | None = None
     problem_column: str = "problem"
     answer_column: str = "answer"
     id_column: str = "unique_id"
@@ -137,8 +143,11 @@ class Profile:
         elsewhere = {"policies", "policy", "prm", "aggregation", "by_policy"}
         if self.prm_format == AUTO:  # then the model says it all
             elsewhere.add("prm_format")
+        elsewhere.add("prm_separator")
         computed = [f.name for f in fields(self) if f.name not in MACHINE | elsewhere]
-        return {n: getattr(self, n) for n in computed if not n.startswith("dataset") and not n.endswith("_column")}
+        stated = {n: getattr(self, n) for n in computed if not n.startswith("dataset") and not n.endswith("_column")}
+        separator = separator_of(self.prm, self.prm_separator)
+        return stated | ({} if separator == SEPARATOR else {"prm_separator": separator})
 
 
 # 70 billion parameters and more: their weights take most of four GPUs of 80 GB
@@ -269,6 +278,10 @@ def located(name: str) -> str:
 
 def _typed(key: str, value: Any, kind: Any) -> Any:
     """The value as its field wants it: what comes from a command line is text."""
+    if key == "prm_separator":
+        value = str(value).replace("\\n", "\n").replace("\\t", "\t")  # as it is typed in a shell
+        if not value:
+            raise UserError("prm_separator must not be empty: leave it out for the usual one")
     wanted = next((k for k in get_args(kind) if k is not NoneType), kind)
     if wanted is bool:
         if str(value).lower() not in ("true", "false"):

@@ -34,6 +34,7 @@ from tts_study.runs.spec import RunSpec
 from tts_study.runs.store import Run
 from tts_study.strategies import METHODS, SEARCHES, Method, Search, find, selection
 from tts_study.strategies.aggregation import Aggregation, aggregate
+from tts_study.strategies.registry import check_whole
 
 T = TypeVar("T")
 
@@ -142,6 +143,7 @@ class Study:
         Raises:
             UserError: there is no such profile or setting, or a value is invalid.
         """
+        _check_asked(seed, fresh, n_problems)
         settings = {name: value for name, value in settings.items() if value is not None}
         known = {field.name for field in fields(Profile)}
         every = {name for search in SEARCHES.values() for name in search.defaults}
@@ -285,6 +287,8 @@ class Study:
         if search.name == "greedy":
             return (1,)
         width = search.options(self._of(search, options)).get("beam_width", 1)
+        for n in ns:
+            check_whole("n", n)
         spent = tuple(n for n in sorted(set(ns)) if n % width == 0)
         if not spent:
             raise UserError(
@@ -297,6 +301,17 @@ def solve(text: str, method: str = "best_of_n", n: int = 16, *, profile: str = "
     """Answer one question with real engines, which are closed afterwards; arguments as of `Study` and `Study.solve`."""
     with Study(profile, **settings) as study:
         return study.solve(text, method, n)
+
+
+def _check_asked(seed: Any, fresh: Any, n_problems: Any) -> None:
+    """Make sure of the types: a notebook's parameter may come as text (`papermill -r fresh False`)."""
+    if not isinstance(fresh, bool):
+        raise UserError(
+            f"fresh must be True or False, and {fresh!r:.40} is a {type(fresh).__name__} (papermill: use -p)"
+        )
+    check_whole("seed", seed)
+    if n_problems is not None:
+        check_whole("n_problems", n_problems)
 
 
 def load_run(path: str | Path) -> Run:

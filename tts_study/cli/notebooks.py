@@ -28,7 +28,17 @@ def run_notebooks(out: Path, wanted: Sequence[str] = (), parameters: Mapping[str
     given = check_parameters(notebooks, dict(parameters or {}))
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
     os.environ[paths.OUT] = str(out.resolve())  # the notebooks' kernels inherit it
+    _use_this_python(out / "jupyter")
     return [_run(notebook, out / "notebooks" / notebook.name, given[notebook]) for notebook in notebooks]
+
+
+def _use_this_python(folder: Path) -> None:
+    """Let the kernel "python3" be this environment's, whatever the user has installed under that name."""
+    from ipykernel.kernelspec import write_kernel_spec
+
+    write_kernel_spec(str(folder / "kernels" / "python3"), overrides={"name": "python3"})
+    before = os.environ.get("JUPYTER_PATH")
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (str(folder.resolve()), before)))
 
 
 def find_notebooks(folder: Path, wanted: Sequence[str]) -> list[Path]:

@@ -13,6 +13,7 @@ OPTIONS = {
     "policy": "a short name of the profile's ladder, a checkpoint's folder, or a hub name",
     "prm": "a checkpoint's folder or a hub name",
     "prm_format": "its family, if it cannot be told from the model: qwen, skywork, trl, math-shepherd or rlhflow",
+    "prm_separator": r"what a PRM of the family trl was trained with between steps, such as \n\n",
     "dataset": "a .jsonl, .csv or .parquet file, or a hub name",
     "dataset_config": "the hub data set's configuration, if it has several",
     "dataset_split": "the hub data set's split",
@@ -21,6 +22,7 @@ OPTIONS = {
     "dataset_levels": "only problems of these levels, such as 4,5",
     "dataset_subjects": "only problems of these subjects, separated by commas",
     "dataset_ids": "only the problems with these ids, separated by commas",
+    "dataset_skip_ids": "leave out the problems with these ids, separated by commas",
     "temperature": "of sampling",
     "top_p": "share of probability that is sampled from",
     "max_tokens": "longest completion",
@@ -28,7 +30,12 @@ OPTIONS = {
     "policy_url": "servers of the policy instead of an engine in this process: URL[,URL]",
     "prm_url": "servers of the PRM: URL[,URL]",
 }
-SHORT = {"dataset_levels": "levels", "dataset_subjects": "subjects", "dataset_ids": "ids"}
+SHORT = {
+    "dataset_levels": "levels",
+    "dataset_subjects": "subjects",
+    "dataset_ids": "ids",
+    "dataset_skip_ids": "skip-ids",
+}
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tts_study.cli.numbers import natural
+from tts_study.cli.numbers import natural, whole
 from tts_study.cli.profile import add_options, add_profile, options_of, profile_of
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     what = "greedy, majority, best_of_n, weighted_best_of_n, beam_search, dvts, particle_filter, or my_file.py:name"
     run.add_argument("--strategy", required=True, help=what)
     add_options(run)
-    run.add_argument("--n", type=int, default=1, help="generations to spend on each problem")
-    run.add_argument("--problems", type=int, help="the data set's first so many problems; all if not given")
+    run.add_argument("--n", type=whole, default=1, help="generations to spend on each problem")
+    run.add_argument("--problems", type=whole, help="the data set's first so many problems; all if not given")
     run.add_argument("--seed", type=natural, default=0, help="of every random draw")
     run.add_argument("--out", type=Path, required=True, help="folder of the run; one that was interrupted goes on")
     run.add_argument("--shard", metavar="I/K", help="every K-th problem from the I-th on; `merge` joins shards")
     run.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help="on a Ray cluster: at an address, or here")
-    run.add_argument("--workers", type=int, help="pairs of engines on it; as many as its GPUs carry if not given")
+    run.add_argument("--workers", type=whole, help="pairs of engines on it; as many as its GPUs carry if not given")
     run.set_defaults(command=_run)
 
 

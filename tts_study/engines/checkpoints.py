@@ -42,6 +42,8 @@ def describe_model(model: str) -> dict[str, Any]:
 def weights_hash(folder: Path) -> str:
     """The hash of a folder's weights and tokenizer, from the cache if none of the files has changed."""
     files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("tokenizer.json")])
+    for path in files:
+        paths.check_regular(path)
     seen = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     key = hashlib.sha256(json.dumps([str(folder.resolve()), seen]).encode()).hexdigest()
     kept = paths.cache() / "checkpoints" / key

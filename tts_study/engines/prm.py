@@ -27,9 +27,11 @@ class PRMSettings(EngineSettings):
 
     Attributes:
         prm_format: one of `prm_formats.FORMATS`, or "auto": told from the model.
+        prm_separator: what stands between steps, in the family "trl"; None: as is known of the model.
     """
 
     prm_format: str = AUTO
+    prm_separator: str | None = None
 
 
 class VllmPRM(OnEngine):
@@ -55,7 +57,9 @@ class VllmPRM(OnEngine):
         Raises:
             UserError: it cannot be told, or its tokenizer or template cannot carry the family's format.
         """
-        prm_format = choose_format(self.settings.prm_format, self.settings.model, self._config)
+        prm_format = choose_format(
+            self.settings.prm_format, self.settings.model, self._config, self.settings.prm_separator
+        )
         prm_format.check(self.engine.tokenizer, self.settings.chat_template)
         return prm_format
 

@@ -134,6 +134,12 @@ def _subset(profile: Profile, problems: Sequence[Problem]) -> tuple[Problem, ...
         if text is not None:
             wanted = _wanted(f"{profile.dataset}: no problem has the {what}", text, map(of, problems))
             chosen = [problem for problem in chosen if str(of(problem)).casefold() in wanted]
+    if profile.dataset_skip_ids is not None:
+        complaint = f"{profile.dataset}: no problem to leave out has the id"
+        skipped = _wanted(complaint, profile.dataset_skip_ids, (problem.id for problem in problems))
+        chosen = [problem for problem in chosen if problem.id.casefold() not in skipped]
+        if not chosen:
+            raise UserError(f"{profile.dataset}: no problem is left once those with these ids are left out")
     if not chosen:
         told = ", ".join(f"{what} {text}" for what, (text, _) in asked.items() if text is not None)
         raise UserError(f"{profile.dataset}: no problem is of all of these: {told}; ask for fewer at once")

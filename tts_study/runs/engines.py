@@ -165,5 +165,6 @@ def prm_settings(profile: Profile) -> "PRMSettings":
         burst=profile.prm_burst,
         chat_template=profile.prm_chat_template,
         prm_format=profile.prm_format,
+        prm_separator=profile.prm_separator,
         **{name: getattr(profile, name) for name in SHARED},
     )

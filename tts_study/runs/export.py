@@ -4,6 +4,8 @@ The columns are those that `tts_study.runs.published` reads, and `replay(export(
 """
 
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,14 +71,19 @@ def write(rows: Rows, path: Path) -> None:
         raise UserError(f"{path} exists already: remove it, or write to another file")
     from pyarrow.parquet import write_table
 
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # the file is there whole, or not at all
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".jsonl":
-            path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+            part.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
         else:
-            write_table(as_dataset(rows).with_format("arrow")[:], path)
+            write_table(as_dataset(rows).with_format("arrow")[:], part)
+        os.replace(part, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def push(rows: Rows, name: str, config: str) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import entry_points
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,6 +91,9 @@ class Search:
         Raises:
             UserError: it cannot.
         """
+        check_whole("n", n)
+        if n > MOST_COMPLETIONS:
+            raise UserError(f"n must be at most {MOST_COMPLETIONS:,}: no study spends more on a problem")
         if n < 1:
             raise UserError(f"n must be at least 1, and {n} is not: it is the number of generations for each problem")
         if self.name == "greedy" and n != 1:
@@ -122,6 +126,17 @@ class Method:
     label: str
 
 
+def check_whole(name: str, value: object) -> None:
+    """Make sure that what should be a number is not text, as a notebook's parameter may be (`papermill -r n 64`).
+
+    Raises:
+        UserError: it is not a whole number.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise UserError(f"{name} must be a whole number, and {value!r:.40} is a {type(value).__name__}")
+
+
+MOST_COMPLETIONS = 100_000  # of a problem
 SEARCHES: dict[str, Search] = {}
 METHODS: dict[str, Method] = {}
 # the command line's longer names of methods

@@ -9,7 +9,7 @@ from tts_study.prompts.prm.math_shepherd import MATH_SHEPHERD
 from tts_study.prompts.prm.qwen import QWEN
 from tts_study.prompts.prm.rlhflow import RLHFLOW
 from tts_study.prompts.prm.skywork import SKYWORK
-from tts_study.prompts.prm.trl import TRL
+from tts_study.prompts.prm.trl import TRL, separated, separator_of
 
 AUTO = "auto"  # told from the model
 # the first that recognises a model has it: what a config or a name says for certain goes before "PRM" in a name
@@ -35,17 +35,29 @@ def load_config(model: str) -> Config:
         ) from error
 
 
-def choose_format(name: str, model: str, config: Config) -> PRMFormat:
+def choose_format(name: str, model: str, config: Config, separator: str | None = None) -> PRMFormat:
     """The family of a PRM.
 
     Args:
         name: one of `FORMATS`, or "auto": the family that recognises the model.
         model: its folder or hub name.
         config: its config.json.
+        separator: what stands between steps, in place of what is known of the model; only the family "trl" has one.
 
     Raises:
-        UserError: there is no such family, or none recognises the model.
+        UserError: there is no such family, or none recognises the model, or it has no separator.
     """
+    found = _family(name, model, config)
+    if found is TRL:
+        return separated(separator_of(model, separator))
+    if separator is not None:
+        raise UserError(
+            f"PRMs of the family {found.name!r} have a separator of their own: prm_separator is for the family 'trl'."
+        )
+    return found
+
+
+def _family(name: str, model: str, config: Config) -> PRMFormat:
     if name in FORMATS:
         return FORMATS[name]
     if name != AUTO:
