@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tts_study.cli.numbers import natural, positive
 from tts_study.cli.profile import add_options, add_profile, options_of, profile_of
+from tts_study.errors import UserError
 
 if TYPE_CHECKING:
     from tts_study.profiles import Profile
@@ -50,6 +51,11 @@ def add_commands(commands: Any) -> None:
     answers.add_argument("--fuzz", type=positive, default=2000, help="how many damaged answers to read")
     answers.add_argument("--seed", type=natural, default=0, help="of the samples")
     answers.set_defaults(command=_answers)
+
+    faults = commands.add_parser("faults", help="what happens when something fails, on scripted engines")
+    faults.add_argument("--tries", type=positive, default=20, help="how often each fault is provoked")
+    faults.add_argument("--seed", type=natural, default=0, help="of moments and places")
+    faults.set_defaults(command=_faults)
 
     cost = commands.add_parser("gpu_cost", help="simulate tokens, memory, hours and cost of the real study on GPUs")
     cost.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another assumption")
@@ -126,6 +132,15 @@ def _answers(arguments: argparse.Namespace) -> None:
         bench_cases(arguments.cases)
     else:
         run_bench(arguments.answers, fuzzed=arguments.fuzz, seed=arguments.seed)
+
+
+def _faults(arguments: argparse.Namespace) -> None:
+    from benchmarks.faults import run_faults
+
+    table, good = run_faults(arguments.tries, arguments.seed)
+    print(table)
+    if not good:
+        raise UserError("a fault ended otherwise than it should, or took longer than its limit")
 
 
 def _gpu_cost(arguments: argparse.Namespace) -> None:

@@ -130,3 +130,12 @@ def test_the_installed_wheel_grades_and_says_where_the_micro_world_is(installed)
     done = run_installed(installed, "-m", "tts_study.cli", "run", "--strategy", "greedy", "--out", "out")
     assert done.returncode == 2
     assert "are in the project's repository and not in the installed package; run in a checkout" in done.stderr
+
+
+def test_no_package_but_torch_and_its_companions_is_looked_up_outside_pypi():
+    text = "".join((ROOT / file).read_text() for file in ("environment.yml", "environment-gpu.yml", "Makefile"))
+    assert "--extra-index-url" not in text
+    pages = re.findall(r"--find-links (\S+)", text)
+    assert pages and all(re.fullmatch(r"https://download.pytorch.org/whl/cpu/(torch\w*)/", page) for page in pages)
+    for environment in ("environment.yml", "environment-gpu.yml"):
+        assert "-c constraints.txt" in yaml.safe_load((ROOT / environment).read_text())["dependencies"][-1]["pip"]

@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 
+from tts_study.engines.checkpoints import describe_model
 from tts_study.errors import RunStopped, UserError
 from tts_study.records import Completion, Cost, Node, Problem, SearchResult
 from tts_study.runs import store
+from tts_study.runs.export import published_rows, write
 from tts_study.runs.run import run_strategy
 
 HEADER = {"n": 2, "seed": 0}
@@ -255,3 +257,25 @@ def test_a_header_may_be_edited_with_a_tool_for_json_and_results_may_not(tmp_pat
     path.write_text(f"{json.dumps(header)}\n{json.dumps(result)}\n")
     with pytest.raises(UserError, match="line 2 is broken .its checksum does not match"):
         store.load(path)
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_an_export_is_there_whole_or_not_at_all(tmp_path, monkeypatch, name):
+    def interrupted(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = store.load(written(tmp_path / "run.jsonl", sampled(PROBLEMS[0])))
+    rows = published_rows(replace(run, header={"strategy": "best_of_n", "n": 1}))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", interrupted)
+        with pytest.raises(UserError, match="cannot write .*No space left"):
+            write(rows, tmp_path / "out" / name)
+    assert list((tmp_path / "out").iterdir()) == [], "and nothing is in the way of the next try"
+    write(rows, tmp_path / "out" / name)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_weights_that_are_a_pipe_are_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match="it is a pipe"):
+        describe_model(str(tmp_path))

@@ -1,0 +1,9 @@
+from benchmarks.faults import FAULTS, RESUMED, SENTENCE, run_faults
+
+
+def test_every_fault_ends_in_a_sentence_or_is_resumed_within_its_limit():
+    table, good = run_faults(tries=1, seed=1)
+    assert good, table
+    for fault in FAULTS:
+        assert f"| {fault.name} | " in table
+    assert table.count(SENTENCE) + table.count(RESUMED) == len(FAULTS)
