@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tts_study.analysis.tables import show
     from tts_study.answers import is_correct as grade
     from tts_study.profiles import load_profile
     from tts_study.strategies import strategy
@@ -23,6 +24,7 @@ _HOMES = {
     "grade": "answers",
     "load_profile": "profiles",
     "load_run": "study",
+    "show": "analysis.tables",
     "solve": "study",
     "strategy": "strategies",
 }
@@ -34,6 +36,7 @@ __all__ = [
     "grade",
     "load_profile",
     "load_run",
+    "show",
     "solve",
     "strategy",
 ]

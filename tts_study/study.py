@@ -4,9 +4,7 @@ It replays recorded runs, or with `fresh=True` searches with real engines, which
 script, a notebook or any thread: its engines belong to an event loop of their own.
 """
 
-import glob
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -16,12 +14,11 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from tts_study import answers, paths
-from tts_study.analysis import estimators, tables
-from tts_study.analysis.estimators import Interval
+from tts_study.analysis.accuracy import accuracy_P, powers_of_two
+from tts_study.analysis.grading import Graded, grade, picked, support
 from tts_study.analysis.grid import Grid, Part, build
+from tts_study.analysis.inference import Floats, Interval, bootstrap
 from tts_study.analysis.ladder import Ladder
-from tts_study.analysis.tables import Graded
 from tts_study.engines.background import wait
 from tts_study.errors import EngineUnavailable, UserError
 from tts_study.problems.load import load_problems
@@ -29,12 +26,15 @@ from tts_study.profiles import Profile, load_profile
 from tts_study.records import Problem, SearchResult
 from tts_study.runs import store
 from tts_study.runs.engines import ENGINES
-from tts_study.runs.run import replay, run_spec, searching
+from tts_study.runs.recorded import fresh_path, recorded
+from tts_study.runs.run import run_spec, searching
 from tts_study.runs.spec import RunSpec
 from tts_study.runs.store import Run
-from tts_study.strategies import METHODS, SEARCHES, Method, Search, find, selection
-from tts_study.strategies.aggregation import Aggregation, aggregate
-from tts_study.strategies.registry import check_whole
+from tts_study.strategies import SEARCHES, Method, Search, find
+from tts_study.strategies.aggregation import Aggregation
+from tts_study.strategies.registry import Rule, check_whole
+
+BOUND: Rule = "pass"  # pass@n in an experiment: what a perfect verifier would pick from the same completions
 
 T = TypeVar("T")
 
@@ -70,11 +70,15 @@ class MethodRun:
         return self.run.results
 
     @cached_property
+    def solved_P(self) -> Floats:
+        """Each problem's chance to be solved by the method at n, in [0, 1]."""
+        rule = self.method.rule
+        return accuracy_P(self.graded, rule, self.n, aggregation=self.aggregation, seed=self.seed)
+
+    @cached_property
     def accuracy(self) -> Interval:
         """The share of problems that the method solves at n, in [0, 1], with its 95 % interval."""
-        rule = self.method.rule
-        solved_P = tables.accuracy_P(self.graded, rule, self.n, aggregation=self.aggregation, seed=self.seed)
-        return estimators.bootstrap(solved_P, seed=self.seed)
+        return bootstrap(self.solved_P, seed=self.seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +94,18 @@ class Experiment:
     runs: Mapping[tuple[str, int], Run]
     graded: Mapping[tuple[str, int], Graded]
     grid: Grid
+
+    @property
+    def samples(self) -> Graded:
+        """The graded run of independently sampled completions.
+
+        Raises:
+            UserError: no method here reads one.
+        """
+        found = [graded for (search, _), graded in self.graded.items() if search in ("best_of_n", "sample")]
+        if not found:
+            raise UserError("no sampled completions here: add majority, best or weighted to the experiment's methods")
+        return found[0]
 
 
 @dataclass(frozen=True)
@@ -108,18 +124,8 @@ class Solution:
 
     @property
     def support(self) -> pd.DataFrame:
-        """What speaks for each answer, the most given first.
-
-        Columns answer, completions, and best_score and sum_of_scores if a PRM scored them.
-        """
-        given, groups, scores = given_by(self.result, self.aggregation)
-        rows = [(group, score) for group, score in zip(groups, scores, strict=True) if group != selection.NO_ANSWER]
-        table = pd.DataFrame(rows, columns=["group", "score"]).groupby("group", sort=False)["score"]
-        support = table.agg(completions="size", best_score="max", sum_of_scores="sum").reset_index()
-        support.insert(0, "answer", [given[groups.index(group)] for group in support["group"]])
-        scored = any(completion.step_scores for completion in self.result.completions)
-        unused = ["group"] if scored else ["group", "best_score", "sum_of_scores"]
-        return support.drop(columns=unused).sort_values("completions", ascending=False, kind="stable")
+        """How often each answer was given, as of `grading.support`."""
+        return support(self.result, self.aggregation)
 
 
 class Study:
@@ -191,20 +197,22 @@ class Study:
         """
         found = find(method)
         run = self._run(found.search, n, options)
-        return MethodRun(found, n, run, tables.grade(run.problems, run.results), self.aggregation, self.seed)
+        return MethodRun(found, n, run, grade(run.problems, run.results), self.aggregation, self.seed)
 
-    def grid(self, methods: Sequence[str | Method], ns: Sequence[int], **options: Any) -> Experiment:
+    def grid(self, methods: Sequence[str | Method], ns: int | Sequence[int], **options: Any) -> Experiment:
         """Several methods at several budgets, from as few runs as contain them.
 
         Args:
-            methods: cheap ones first: of equally good ones the first is chosen.
-            ns: the budgets; greedy decoding has 1 in any case, and a search leaves out those it cannot spend.
+            methods: cheap ones first: of equally good ones the first is chosen. "pass" adds the upper bound pass@n.
+            ns: the budgets, or the largest of 1, 2, 4 …; greedy decoding has 1 in any case, and a search leaves out
+                those it cannot spend.
             options: options of searches, in place of the study's.
 
         Raises:
             UserError: as `run`, or a method can spend none of the budgets.
         """
-        wanted = [find(method) for method in methods]
+        wanted = [_bound() if method == BOUND else find(method) for method in methods]
+        ns = powers_of_two(ns) if isinstance(ns, int) else ns
         runs: dict[tuple[str, int], Run] = {}
         graded: dict[tuple[str, int], Graded] = {}
         parts = []
@@ -217,13 +225,13 @@ class Study:
                 key = search.name, n
                 if key not in runs:
                     runs[key] = self._run(search, n, options)
-                    graded[key] = tables.grade(runs[key].problems, runs[key].results)
+                    graded[key] = grade(runs[key].problems, runs[key].results)
                 parts.append(Part(method.name, runs[key], graded[key], method.rule, read))
         return Experiment(runs, graded, build(parts, aggregation=self.aggregation, seed=self.seed))
 
-    def greedy_by_policy(self) -> Ladder[Graded]:
-        """Greedy decoding by every policy of the profile's ladder that can run here, graded."""
-        return self.by_policy(lambda study: study.run("greedy").graded)
+    def greedy_by_policy(self) -> Ladder[MethodRun]:
+        """Greedy decoding by every policy of the profile's ladder that can run here."""
+        return self.by_policy(lambda study: study.run("greedy"))
 
     def by_policy(self, ask: Callable[["Study"], T]) -> Ladder[T]:
         """Ask the same of every policy of the profile's ladder, and of the study's own if it is another one.
@@ -323,62 +331,5 @@ def load_run(path: str | Path) -> Run:
     return store.load(Path(path))
 
 
-def fresh_path(spec: RunSpec) -> Path:
-    """Where a new run is kept: whatever its results depend on is in the name, so that no two runs share a file."""
-    return paths.out() / "runs" / f"{len(spec.problems)}-problems" / f"{spec.name}-{spec.digest}.jsonl"
-
-
-def recorded(spec: RunSpec) -> Run:
-    """The recorded run that contains what is asked.
-
-    Raises:
-        UserError: none is recorded, or those that might contain it are other runs.
-    """
-    folder = paths.data() / "runs" / spec.profile.name
-    failure = UserError(
-        f"no run is recorded in {folder / spec.name}.jsonl.gz: search with fresh=True (in a shell: -p fresh True)"
-    )
-    found = list(_candidates(spec, folder))
-    for i, (path, wider) in enumerate(found):
-        try:
-            return replay(path, wider)
-        except UserError as error:
-            failure = error if i == 0 else failure
-    raise failure
-
-
-def _candidates(spec: RunSpec, folder: Path) -> Iterator[tuple[Path, RunSpec]]:
-    """Files that may contain a run, and what each of them would be: the same n, then the largest."""
-    for search in (spec.search, *(SEARCHES[name] for name in spec.search.contained_in)):
-        for name in (search.name, *(old for old, new in store.OLD_NAMES.items() if new == search.name)):
-            pattern = spec.name_as(name, "(\\d+)") + ".jsonl.gz"
-            sizes = {}
-            for path in folder.glob(glob.escape(spec.name_as(name, "@")).replace("@", "*") + ".jsonl.gz"):
-                size = re.fullmatch(re.escape(pattern).replace(re.escape("(\\d+)"), r"(\d+)"), path.name)
-                if size and search.contains(int(size[1]), spec.n, spec.options):
-                    sizes[int(size[1])] = path
-            for n in sorted(sizes, key=lambda n: (n != spec.n, -n)):
-                yield sizes[n], spec.within(search, n)
-
-
-def picked(result: SearchResult, rule: str, aggregation: Aggregation) -> str | None:
-    """The answer that a rule picks from a result's completions."""
-    given, groups, scores = given_by(result, aggregation)
-    group = selection.majority(groups) if rule == "majority" else getattr(selection, rule)(groups, scores)
-    return None if group == selection.NO_ANSWER else given[groups.index(group)]
-
-
-def given_by(result: SearchResult, aggregation: Aggregation) -> tuple[list[str | None], list[int], list[float]]:
-    """What each completion answers, the number of that answer, and the completion's score (0 without a PRM)."""
-    given = [answers.extract(completion.text, finished=completion.finished) for completion in result.completions]
-    scores = [aggregate(completion.step_scores, aggregation) for completion in result.completions]
-    return given, answers.group(given), scores
-
-
-def methods() -> pd.DataFrame:
-    """The methods that there are: name, search, rule, label, and the search's options."""
-    rows = [
-        dict(method=m.name, search=m.search.name, rule=m.rule, label=m.label, options=dict(m.search.defaults))
-        for m in METHODS.values()
-    ]
-    return pd.DataFrame(rows).set_index("method")
+def _bound() -> Method:
+    return Method(str(BOUND), SEARCHES["sample"], BOUND, "pass@n (oracle)")

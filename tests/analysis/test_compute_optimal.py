@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tts_study.analysis import compute_optimal
 from tts_study.analysis.compute_optimal import choice_curve, cross_validate, one_level, stratified_folds
 from tts_study.analysis.crossing import gains
-from tts_study.analysis.estimators import paired_test
 from tts_study.analysis.grid import Grid
+from tts_study.analysis.inference import paired_test
 from tts_study.errors import UserError
 
 NAN = float("nan")
@@ -210,3 +210,8 @@ def test_what_does_not_fit_is_refused():
         cross_validate(one, [1, 1, 1], folds([0, 1]))
     with pytest.raises(UserError, match="no strategy 'z'.*a, b"):
         one.of("z")
+
+
+def test_the_upper_bound_cannot_be_chosen():
+    with pytest.raises(UserError, match="cannot be chosen"):
+        cross_validate(grid([[[1.0] * 4]], strategies=["pass"]), [1] * 4, folds([0, 0, 1, 1]))

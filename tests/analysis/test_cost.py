@@ -9,7 +9,7 @@ import pytest
 
 from tts_study import paths
 from tts_study.analysis import cost
-from tts_study.analysis.cost import Context, policy_flops, prm_flops, seconds_at, tokens_at
+from tts_study.analysis.cost import policy_flops, prm_flops, seconds_at, tokens_at
 from tts_study.analysis.estimators import pass_at_k
 from tts_study.engines import shapes
 from tts_study.engines.shapes import Shape, from_config, kv_bytes, shape_of
@@ -45,13 +45,6 @@ def test_a_tied_head_is_part_of_the_parameters_once_and_is_computed():
     tied = Shape(parameters=80, embedding=20, head=20, tied=True, layers=2, attention_width=4, kv_width=2,
                  weight_bytes=160)  # fmt: skip
     assert tied.body == 60 and policy_flops([1, 0, 0, 0, 0], tied) == 2 * 80
-
-
-def test_the_attention_term_grows_with_the_context():
-    context = Context(generated=8, prompt=2, scored=6)
-    per_token = 4 * 2 * 4  # a product with the keys and one with the values, 2 FLOPs each, over 2 layers of width 4
-    assert policy_flops(TOKENS, SMALL, context) - policy_flops(TOKENS, SMALL) == per_token * (8 * 10 + 2 * 5)
-    assert prm_flops(TOKENS, SMALL, context) - prm_flops(TOKENS, SMALL) == per_token * 6 * 12
 
 
 def test_flops_are_taken_along_the_last_axis():
@@ -137,7 +130,7 @@ def run_of(*completions: Completion, subtree: int = 1, spent: Cost = SPENT) -> R
     return Run({}, (Problem("p", "?", "1"),), (result,), seconds=2.0)
 
 
-def spent(run: Run, n: int, method: cost.Method = "best") -> Cost:
+def spent(run: Run, n: int, method: cost.Rule = "best") -> Cost:
     return Cost(*tokens_at(run, n, method)[0].tolist())
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tts_study.analysis.crossing import Curve, compute_ratios, curve_over, first_reached, gains, overtaking
-from tts_study.analysis.estimators import bootstrap, paired_test
+from tts_study.analysis.inference import bootstrap, paired_test
 from tts_study.errors import UserError
 
 NS = (1, 2, 4, 8, 16)

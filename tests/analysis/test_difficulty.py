@@ -1,13 +1,14 @@
 """Levels, their ties, and what it does to take them from the samples that are scored."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_study.analysis import difficulty
-from tts_study.analysis.difficulty import agreement, oracle, predicted, quintiles, split, stated
-from tts_study.analysis.tables import Graded
+from tts_study.analysis.difficulty import agreement, oracle, predicted, quintiles, stated
+from tts_study.analysis.grading import Graded
 from tts_study.errors import UserError
 
 EASE = st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=40)
@@ -82,29 +83,15 @@ def test_a_probe_that_the_run_cannot_give_is_refused(k):
 def test_without_scores_nothing_is_predicted():
     run = graded([[True]])
     with pytest.raises(UserError, match="step scores"):
-        predicted(difficulty.replace(run, step_scores_P_N_S=(((),),)), 1)
+        predicted(replace(run, step_scores_P_N_S=(((),),)), 1)
 
 
-def test_a_split_leaves_every_completion_on_one_side():
-    run = graded([[True, False, True, False]], [[0.1, 0.2, 0.3, 0.4]])
-    probe, rest = split(run, 1)
-    assert probe.correct_P_N.tolist() == [[True]] and rest.correct_P_N.tolist() == [[False, True, False]]
-    assert probe.tokens_P_N.tolist() == [[1]] and rest.tokens_P_N.tolist() == [[2, 3, 4]]
-    assert rest.scores_P_N().tolist() == [[0.2, 0.3, 0.4]] and rest.groups_P_N.tolist() == [[1, 0, 1]]
-    for k in (0, 4):
-        with pytest.raises(UserError, match="between 1 and 3"):
-            split(run, k)
-    with pytest.raises(UserError, match="subtrees of 2"):
-        split(difficulty.replace(run, subtree=2), 1)
-
-
-def test_levels_from_the_scored_samples_flatter_the_easy_and_slander_the_hard():
+def test_levels_from_the_scored_samples_make_the_easy_level_look_easier_and_the_hard_one_harder():
     rng = np.random.default_rng(0)
     ease_P = rng.random(2000)
-    run = graded(rng.random((2000, 12)) < ease_P[:, None])
-    probe, rest = split(run, 6)
-    same_P, other_P = oracle(rest), oracle(probe)
-    accuracy_P = rest.correct_P_N.mean(axis=1)
+    one, other = (graded(rng.random((2000, 6)) < ease_P[:, None]) for _ in range(2))
+    same_P, other_P = oracle(one), oracle(other)
+    accuracy_P = one.correct_P_N.mean(axis=1)
 
     def gap(level_P, level):
         """By how much the scored samples of a level are better than its problems truly are."""

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from tts_study.analysis.estimators import (
     best_of_n,
-    bootstrap,
     majority_at_n,
-    paired_test,
     pass_at_k,
     weighted_at_n,
 )
@@ -182,62 +180,6 @@ def test_an_impossible_n_is_refused_and_the_range_told(n):
     ):
         with pytest.raises(UserError, match=f"n = {n} .* between 1 and 2"):
             call()
-
-
-def test_the_bootstrap_interval_holds_the_truth_about_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    truth, trials = 0.3, 400
-    intervals = [bootstrap(rng.random(100) < truth, seed=trial, resamples=500) for trial in range(trials)]
-    coverage = np.mean([interval.low <= truth <= interval.high for interval in intervals])
-    assert 0.91 <= coverage <= 0.98
-
-
-def test_a_higher_level_gives_a_wider_interval():
-    values = np.random.default_rng(0).random(50)
-    narrow, wide = (bootstrap(values, seed=0, level=level) for level in (0.5, 0.95))
-    assert wide.low < narrow.low < narrow.estimate == values.mean() < narrow.high < wide.high
-
-
-def test_without_problems_nothing_is_defined():
-    nothing = np.array([])
-    interval, test = bootstrap(nothing, seed=0), paired_test(nothing, nothing, seed=0)
-    assert np.isnan([interval.estimate, interval.low, interval.high, test.difference, test.p_value]).all()
-
-
-def test_without_a_difference_p_values_are_uniform():
-    rng = np.random.default_rng(0)
-    pairs = [rng.normal(size=(2, 30)) for _ in range(300)]
-    p_values = np.array([paired_test(a, b, seed=i, resamples=400).p_value for i, (a, b) in enumerate(pairs)])
-    # shares of 300 have a standard error of 0.03 at most
-    for share in (0.05, 0.25, 0.5, 0.75):
-        assert np.mean(p_values <= share) == pytest.approx(share, abs=0.09 if share > 0.1 else 0.04)
-
-
-def test_a_clear_difference_has_a_small_p_value_and_an_interval_above_zero():
-    rng = np.random.default_rng(0)
-    luck = rng.random(200)  # the same hard and easy problems for both
-    test = paired_test(luck < 0.5, luck < 0.4, seed=0)
-    assert test.p_value < 0.001 and 0 < test.low < test.difference < test.high < 0.2
-
-
-def test_the_p_value_is_that_of_all_sign_flips():
-    difference = np.array([1, 1, 1, 0, 1, -1, 1, 0.0])
-    flips = np.array(np.meshgrid(*[[-1, 1]] * 8)).reshape(8, -1)
-    exact = np.mean(np.abs(difference @ flips) >= abs(difference.sum()))
-    assert paired_test(difference, np.zeros(8), seed=0).p_value == pytest.approx(exact, abs=0.02)
-
-
-def test_a_p_value_is_never_zero():
-    assert paired_test(np.ones(60), np.zeros(60), seed=0, resamples=99).p_value == 0.01
-
-
-def test_equal_results_have_a_p_value_of_one():
-    assert paired_test([0, 1, 1], [0, 1, 1], seed=0).p_value == 1.0
-
-
-def test_a_paired_test_of_different_problems_is_refused():
-    with pytest.raises(ValueError, match="same problems"):
-        paired_test([1.0], [1.0, 0.0], seed=0)
 
 
 @st.composite

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from test_grid import part
 
-from tts_study.analysis import comparisons, tables
+from tts_study.analysis import comparisons
+from tts_study.analysis.grading import grade
 from tts_study.analysis.grid import build
 from tts_study.errors import EngineUnavailable, UserError
 from tts_study.records import Completion, Cost, Problem, SearchResult
@@ -82,11 +83,12 @@ def test_accuracy_by_level_has_a_row_for_each_level_strategy_and_n():
 
 
 def test_paired_tests_are_over_all_problems_and_at_each_level():
-    tests = comparisons.paired(two_strategies(), "best", "majority", LEVELS)
+    tests = comparisons.paired(two_strategies(), "best", ["majority"], LEVELS)
+    assert set(tests["pair"]) == {"best - majority"} and (tests["p_holm"] >= tests["p_value"]).all()
     assert tests["level"].tolist() == ["all", "all", "1", "1", "2", "2"]
     assert tests["difference"].tolist() == [0, 0.5] * 3
     assert tests.loc[tests["n"] == 1, "p_value"].eq(1).all()
-    assert len(comparisons.paired(two_strategies(), "best", "majority")) == 2
+    assert len(comparisons.paired(two_strategies(), "best", ["majority"])) == 2
 
 
 def test_diversity_counts_answers_and_how_evenly_they_are_given():
@@ -96,11 +98,11 @@ def test_diversity_counts_answers_and_how_evenly_they_are_given():
         SearchResult(p.id, tuple(Completion((rf"\boxed{{{a}}}" if a else "I pass it.",), 1, True) for a in row), Cost())
         for p, row in zip(problems, given, strict=True)
     ]
-    row = comparisons.diversity({"one": tables.grade(problems, results)}).loc["one"]
+    row = comparisons.diversity({"one": grade(problems, results)}).loc["one"]
     assert row["answered"] == pytest.approx((1 + 0.75 + 0) / 3)
     assert row["distinct"] == pytest.approx((2 + 1 + 0) / 3)
     assert row["effective"] == pytest.approx((2 + 1 + 0) / 3)
     assert row["pass"] == pytest.approx(2 / 3)
     uneven = [Completion((rf"\boxed{{{a}}}",), 1, True) for a in "1112"]
-    (row,) = comparisons.diversity({"": tables.grade(problems[:1], [SearchResult("p0", tuple(uneven), Cost())])}).iloc
+    (row,) = comparisons.diversity({"": grade(problems[:1], [SearchResult("p0", tuple(uneven), Cost())])}).iloc
     assert 1 < row["effective"] < row["distinct"] == 2

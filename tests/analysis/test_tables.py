@@ -8,16 +8,9 @@ import pandas as pd
 import pytest
 
 from tts_study import paths
-from tts_study.analysis import tables
-from tts_study.analysis.tables import (
-    Graded,
-    accuracy_by_level,
-    accuracy_curve,
-    baseline,
-    compare,
-    compare_with_baseline,
-    grade,
-)
+from tts_study.analysis import accuracy, tables
+from tts_study.analysis.accuracy import RULES, accuracy_P, paired_tests, powers_of_two, solved
+from tts_study.analysis.grading import Graded, grade
 from tts_study.errors import UserError
 from tts_study.records import Completion, Cost, Problem, SearchResult
 
@@ -34,6 +27,14 @@ def result(problem_id: str, *completions: Completion) -> SearchResult:
 def graded(*rows: Sequence[tuple[str | None, float]], gold: str = "1/2", levels: Sequence[int] | None = None) -> Graded:
     problems = [Problem(f"p{i}", "?", gold, None if levels is None else levels[i]) for i in range(len(rows))]
     return grade(problems, [result(f"p{i}", *(completion(*pair) for pair in row)) for i, row in enumerate(rows)])
+
+
+def curve_of(run: Graded, *rules_and_ns, **options) -> pd.DataFrame:
+    return accuracy.table(solved(run, *rules_and_ns, **options))
+
+
+def by_level(run: Graded, *rules_and_ns) -> pd.DataFrame:
+    return accuracy.table_by_level(solved(run, *rules_and_ns), run.level_P)
 
 
 def test_equivalent_answers_are_one_group_and_right_if_the_gold_one_is_among_them():
@@ -76,9 +77,9 @@ def test_scores_follow_the_aggregation_and_are_minus_infinity_without_an_answer(
 
 def test_a_run_without_step_scores_votes_but_is_not_ranked():
     run = grade([Problem("p", "?", "1/2")], [result("p", completion("1/2"))])
-    assert accuracy_curve(run, ("majority", "pass"))["accuracy"].tolist() == [1.0, 1.0]
+    assert curve_of(run, ("majority", "pass"))["accuracy"].tolist() == [1.0, 1.0]
     with pytest.raises(UserError, match="step scores"):
-        accuracy_curve(run, ("best",))
+        curve_of(run, ("best",))
 
 
 def test_results_of_other_problems_are_refused():
@@ -102,7 +103,7 @@ ROWS = ([("3", 0.2), ("3", 0.1), ("1/2", 0.9), ("4", 0.3)], [("3", 0.8), ("1/2",
 
 
 def test_a_curve_has_a_row_for_each_method_and_n_and_ends_at_what_the_whole_run_picks():
-    curve = accuracy_curve(graded(*ROWS))
+    curve = curve_of(graded(*ROWS))
     assert list(curve.columns) == ["method", "n", "accuracy", "low", "high"]
     assert curve["n"].tolist() == [1, 2, 4] * 4
     ends = curve[curve["n"] == 4].set_index("method")["accuracy"]
@@ -111,7 +112,7 @@ def test_a_curve_has_a_row_for_each_method_and_n_and_ends_at_what_the_whole_run_
 
 
 def test_all_methods_are_the_mean_at_one():
-    curve = accuracy_curve(graded(*ROWS), ns=[1])
+    curve = curve_of(graded(*ROWS), ns=[1])
     np.testing.assert_allclose(curve["accuracy"], 0.5)
 
 
@@ -120,62 +121,67 @@ def test_the_aggregation_reaches_the_ranking():
     wrong = Completion(("1+1=3", r"\boxed{3}"), 10, True, (0.1, 0.9))
     right = Completion(("1+1=2", r"\boxed{1/2}"), 10, True, (0.8, 0.7))
     run = grade([Problem("p", "?", "1/2")], [result("p", wrong, right)])
-    accuracy = {a: accuracy_curve(run, ("best",), [2], aggregation=a)["accuracy"].item() for a in ("last", "min")}
+    accuracy = {a: curve_of(run, ("best",), [2], aggregation=a)["accuracy"].item() for a in ("last", "min")}
     assert accuracy == {"last": 0.0, "min": 1.0}
 
 
 def test_levels_are_told_apart_and_their_mean_is_the_whole():
     run = graded(*ROWS, levels=[1, 5])
-    by_level = accuracy_by_level(run, ("majority", "best"), [4])
-    assert list(by_level.columns) == ["level", "method", "n", "accuracy", "low", "high"]
-    assert by_level[["level", "method", "accuracy"]].values.tolist() == [
+    table = by_level(run, ("majority", "best"), [4])
+    assert list(table.columns) == ["level", "method", "n", "accuracy", "low", "high"]
+    assert table[["level", "method", "accuracy"]].values.tolist() == [
         [1, "majority", 0.0],
         [1, "best", 1.0],
         [5, "majority", 1.0],
         [5, "best", 0.0],
     ]
-    whole = accuracy_curve(run, ("weighted",), [2])["accuracy"].item()
-    assert accuracy_by_level(run, ("weighted",), [2])["accuracy"].mean() == pytest.approx(whole)
+    whole = curve_of(run, ("weighted",), [2])["accuracy"].item()
+    assert by_level(run, ("weighted",), [2])["accuracy"].mean() == pytest.approx(whole)
 
 
 def test_a_data_set_without_levels_has_no_table_by_level():
     with pytest.raises(UserError, match="level"):
-        accuracy_by_level(graded(*ROWS))
+        by_level(graded(*ROWS))
 
 
 def test_an_unknown_method_is_refused_and_the_known_ones_told():
     with pytest.raises(UserError, match="'luck'.*majority, best, weighted, pass"):
-        tables.accuracy_P(graded(*ROWS), "luck", 1)
+        accuracy_P(graded(*ROWS), "luck", 1)
 
 
 @pytest.mark.parametrize(("N", "expected"), [(1, (1,)), (8, (1, 2, 4, 8)), (12, (1, 2, 4, 8, 12))])
 def test_powers_of_two_end_at_the_whole_run(N, expected):
-    assert tables.powers_of_two(N) == expected
+    assert powers_of_two(N) == expected
 
 
-def test_methods_of_one_run_are_compared_on_the_same_problems():
-    run = graded(*[ROWS[0]] * 10)
-    test = compare(run, "best", "majority", 4)
-    assert test.difference == 1.0 and test.p_value < 0.01
-    assert compare(run, "best", "best", 2).p_value == 1.0
+def test_methods_are_compared_on_the_same_problems_and_corrected_for_several_tests():
+    values = solved(graded(*[ROWS[0]] * 10), ("best", "majority"), [2, 4])
+    tests = paired_tests({
+        "better": (values["best", 4], values["majority", 4]), "equal": (values["best", 2], values["best", 2]),
+    }).set_index("test")  # fmt: skip
+    assert tests.loc["better", "difference"] == 1.0 and tests.loc["better", "p_value"] < 0.01
+    assert tests.loc["equal", "p_value"] == 1.0
+    assert tests.loc["better", "p_holm"] == 2 * tests.loc["better", "p_value"]
 
 
-def test_a_method_is_compared_with_a_greedy_run_of_the_same_problems():
-    run, greedy = graded(*[ROWS[0]] * 10), graded(*[[("3", 0.5)]] * 10)
-    test = compare_with_baseline(run, "best", 4, greedy)
-    assert test.difference == 1.0 and test.p_value < 0.01
-    with pytest.raises(UserError, match="same problems"):
-        compare_with_baseline(run, "best", 4, replace(greedy, ids=("other",) * 10))
+def test_a_reader_sees_shares_in_percent_and_p_values_that_are_never_zero():
+    table = pd.DataFrame(
+        {"n": [1, 2], "accuracy": [0.1234, 1.0], "p_value": [0.00001, 0.04567], "flops": [123456.0, 1.0]}
+    )
+    shown = tables.show(table)
+    assert shown["accuracy"].tolist() == [12.3, 100.0] and shown["p_value"].tolist() == ["<0.0001", "0.0457"]
+    assert shown["n"].tolist() == [1, 2] and shown["flops"].tolist() == ["1.23e+05", "1"]
 
 
-def test_a_baseline_is_the_share_of_problems_solved():
-    band = baseline(graded(*[[("1/2", 0.5)]] * 30, *[[("3", 0.5)]] * 10))
-    assert band.estimate == 0.75 and 0.55 < band.low < 0.75 < band.high < 0.95
+def test_a_table_is_turned_with_columns_in_its_own_order():
+    table = pd.DataFrame({"method": ["weighted", "best"], "n": [1, 1], "accuracy": [0.25, 0.5]})
+    wide = tables.show(table, index="n", columns="method")
+    assert list(wide) == ["weighted", "best"] and wide.loc[1].tolist() == [25.0, 50.0]
 
 
 def test_a_table_is_saved_beside_its_figure(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "figures", lambda: tmp_path / "figures")
-    curve = accuracy_curve(graded([("1/2", 0.5), ("1/3", 0.6)]), ("pass",))
+    curve = curve_of(graded([("1/2", 0.5), ("1/3", 0.6)]), ("pass",))
     path = tables.save(curve, "01_best_of_n")
     assert path == tmp_path / "figures" / "01_best_of_n.csv"
     assert pd.read_csv(path)[["method", "n"]].equals(curve[["method", "n"]])
@@ -184,13 +190,13 @@ def test_a_table_is_saved_beside_its_figure(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("subtree", "ns"), [(1, [1, 2, 4]), (2, [2, 4]), (4, [4])])
 def test_a_curve_has_points_at_whole_subtrees_only(subtree, ns):
     run = replace(graded(*ROWS), subtree=subtree)
-    assert accuracy_curve(run, ("best",))["n"].tolist() == ns
+    assert curve_of(run, ("best",))["n"].tolist() == ns
 
 
 def test_a_beam_search_is_not_subsampled():
     problem, row = Problem("p", "?", "1/2"), [completion(*pair) for pair in ROWS[0]]
     run = grade([problem], [replace(result("p", *row), subtree=4)])
-    assert tables.accuracy_P(run, "best", 4).tolist() == [1.0]
-    for method in tables.METHODS:
+    assert accuracy_P(run, "best", 4).tolist() == [1.0]
+    for method in RULES:
         with pytest.raises(UserError, match="choose a multiple of 4, or run the search with n = 2"):
-            tables.accuracy_P(run, method, 2)
+            accuracy_P(run, method, 2)

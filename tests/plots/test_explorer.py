@@ -6,8 +6,8 @@ import pytest
 from browser import browser_tabs
 
 from tts_study import paths
-from tts_study.analysis import tables
 from tts_study.analysis.explorer_data import MOST_TEXT, explorer_data
+from tts_study.analysis.grading import grade
 from tts_study.errors import UserError
 from tts_study.plots.explorer import explorer
 from tts_study.problems.load import load_problems
@@ -40,7 +40,7 @@ def found(*steps_and_scores: tuple[str, float]) -> SearchResult:
 def part(result: SearchResult, strategy: str):
     header = {"strategy": strategy, "n": len(result.completions), "policy": {"model": "somewhere/1b"}}
     run = Run(header, (PROBLEM,), (result,))
-    return run, tables.grade(run.problems, run.results)
+    return run, grade(run.problems, run.results)
 
 
 SAMPLED = part(found(("3", 0.1), ("2", 0.9), ("3", 0.1), ("3", 0.1)), "best_of_n")
@@ -97,7 +97,7 @@ def test_thirty_problems_of_recorded_runs_take_at_most_150_kilobytes():
     parts, problems = [], load_problems(load_profile("micro"), 30)
     for name in ("best_of_n-n64", "beam_search-n16", "dvts-n64"):
         run = store.load(paths.data() / "runs" / "micro" / f"1b-{name}-seed0.jsonl.gz").of(problems)
-        parts.append((run, tables.grade(run.problems, run.results)))
+        parts.append((run, grade(run.problems, run.results)))
     data = explorer_data(parts, aggregation="min")
     assert len(data["problems"]) == 30
     assert len(gzip.compress(explorer(data).page.encode())) <= 150_000

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tts_study import cli
-from tts_study.analysis import replayed, tables
+from tts_study.analysis import accuracy, replayed
+from tts_study.analysis.grading import grade
 from tts_study.errors import UserError
 from tts_study.records import Completion, Cost, Problem, SearchResult
 from tts_study.runs import store
@@ -92,11 +93,11 @@ def test_a_replayed_export_is_the_run(tmp_path, suffix, scored):
     again = load_published(str(path))
     assert again.problems == run.problems
     assert [result.completions for result in again.results] == [result.completions for result in run.results]
-    there, here = (tables.grade(each.problems, each.results) for each in (run, again))
-    methods = replayed.methods_of(again)
-    assert methods == (tables.METHODS if scored else ("majority", "pass"))
+    there, here = (grade(each.problems, each.results) for each in (run, again))
+    methods = replayed.rules_of(again)
+    assert methods == (accuracy.RULES if scored else ("majority", "pass"))
     for aggregation in ("last", "min", "prod"):
-        curves = [tables.accuracy_curve(graded, methods, aggregation=aggregation) for graded in (there, here)]
+        curves = [accuracy.table(accuracy.solved(graded, methods, aggregation=aggregation)) for graded in (there, here)]
         pd.testing.assert_frame_equal(*curves)
 
 
@@ -302,7 +303,7 @@ def test_the_command_exports_a_run_that_the_other_replays(capsys, tmp_path, run_
     code, _ = replay(capsys, "--dataset", out, "--out", tmp_path / "out")
     assert code == 0
     run = store.load(run_folder / "run.jsonl")
-    expected = tables.accuracy_curve(tables.grade(run.problems, run.results))
+    expected = accuracy.table(accuracy.solved(grade(run.problems, run.results)))
     got = pd.read_csv(tmp_path / "out" / "accuracy.csv").drop(columns=["dataset", "strategy"])
     pd.testing.assert_frame_equal(got, expected, rtol=1e-5)
 

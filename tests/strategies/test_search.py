@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 
 from tts_study import tree
-from tts_study.analysis import tables
+from tts_study.analysis.grading import grade
 from tts_study.records import Cost, Generation, Problem, Sampled
 from tts_study.runs.lines import read_result, write_result
 from tts_study.runs.run import run_strategy
@@ -410,6 +410,6 @@ async def test_problems_searched_together_give_what_each_gives_alone(tmp_path, s
     alone = [await run(problem.id.replace("/", "-"), [problem]) for problem in problems]
     assert together.results == tuple(one.results[0] for one in alone)
     assert load(tmp_path / "all").of(problems) == together
-    graded = tables.grade(together.problems, together.results)
+    graded = grade(together.problems, together.results)
     assert graded.groups_P_N.shape == (5, 8)
     assert graded.subtree == (8 if strategy == "beam_search" else 2)

@@ -6,35 +6,37 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tts_study.analysis import estimators
-from tts_study.analysis.estimators import Floats
+from tts_study.analysis import accuracy
+from tts_study.analysis.grading import Graded
 from tts_study.analysis.grid import Grid
-from tts_study.analysis.tables import Graded
+from tts_study.analysis.inference import Floats, bootstrap
 
 Levels = NDArray[np.int64]
 
 
-def by_level(grid: Grid, strategies: Sequence[str], level_P: Levels, *, seed: int = 0) -> pd.DataFrame:
+def by_level(
+    grid: Grid, strategies: Sequence[str], level_P: Levels | Floats, ns: Sequence[int] | None = None, *, seed: int = 0
+) -> pd.DataFrame:
     """Accuracy at each level with its 95 % band: columns level, method, n, accuracy, low, high."""
-    of_levels = {
-        int(level): grid.curves(strategies, within_P=level_P == level, seed=seed) for level in np.unique(level_P)
-    }
-    return pd.concat(of_levels, names=["level"]).reset_index("level").reset_index(drop=True)
+    return accuracy.table_by_level(grid.solved(strategies, ns), level_P, seed=seed)
 
 
-def paired(grid: Grid, a: str, b: str, level_P: Levels | None = None, *, seed: int = 0) -> pd.DataFrame:
-    """Is strategy `a` better than `b` at equal n? A paired test at each n that both have, for each level if given.
+def paired(grid: Grid, a: str, others: Sequence[str], level_P: Levels | None = None, *, seed: int = 0) -> pd.DataFrame:
+    """Is strategy `a` better than others at equal n? A paired test at each n that both have, for each level if given.
 
     Returns:
-        Columns level ("all" first), n, difference (of `a` over `b`, in [-1, 1]), low, high (95 %), p_value.
+        Columns pair, level ("all" first), n, and those of `accuracy.paired_tests`.
     """
-    of_a, of_b = (dict(zip(*grid.of(strategy), strict=True)) for strategy in (a, b))
-    rows = []
-    for level, member_P in _members(len(grid.ids), level_P):
-        for n in (n for n in of_a if n in of_b):
-            test = estimators.paired_test(of_a[n][member_P], of_b[n][member_P], seed=seed)
-            rows.append(dict(level=level, n=n) | vars(test))
-    return pd.DataFrame(rows)
+    of_a = dict(zip(*grid.of(a), strict=True))
+    pairs = {}
+    for other in others:
+        of_other = dict(zip(*grid.of(other), strict=True))
+        for level, member_P in _members(len(grid.ids), level_P):
+            for n in (n for n in of_a if n in of_other):
+                pairs[f"{a} - {other}", level, n] = of_a[n][member_P], of_other[n][member_P]
+    tests = accuracy.paired_tests(pairs, seed=seed)
+    keys = pd.DataFrame(tests.pop("test").tolist(), columns=["pair", "level", "n"])
+    return keys.join(tests)
 
 
 def _members(P: int, level_P: Levels | None) -> Iterator[tuple[str, NDArray[np.bool_]]]:
@@ -63,7 +65,7 @@ def _diversity(graded: Graded, seed: int) -> dict[str, float]:
     }
     columns: dict[str, float] = {}
     for name, values_P in measured.items():
-        band = estimators.bootstrap(values_P, seed=seed)
+        band = bootstrap(values_P, seed=seed)
         columns |= {name: band.estimate, f"{name} low": band.low, f"{name} high": band.high}
     return columns
 

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from tts_study.analysis.crossing import RESAMPLES, Curve, draws
-from tts_study.analysis.estimators import Floats
+from tts_study.analysis.crossing import Curve
 from tts_study.analysis.grid import Grid
+from tts_study.analysis.inference import RESAMPLES, Floats, draws
 from tts_study.errors import UserError
 
 
@@ -93,8 +93,11 @@ def cross_validate(grid: Grid, level_P: ArrayLike, folds_S_P: NDArray[np.int64])
         folds_S_P: for each split the fold of each problem, as of `stratified_folds`.
 
     Raises:
-        UserError: levels or folds are not those of the grid's problems, or a split has but one fold.
+        UserError: levels or folds are not those of the grid's problems, a split has a single fold, or the grid
+            contains pass@n, which no one can choose.
     """
+    if "pass" in grid.strategies:
+        raise UserError("pass@n knows the answers: it is an upper bound and cannot be chosen; leave it out of the grid")
     level_P = np.asarray(level_P, dtype=np.int64)
     M, n, P = grid.accuracy_M_n_P.shape
     if level_P.shape != (P,) or folds_S_P.shape[1:] != (P,):

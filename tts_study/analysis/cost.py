@@ -5,20 +5,20 @@ FLOPs. A token that a model computes is multiplied by every weight of its body, 
 *predicted*: all that the policy generates, no prompt token and nothing that the PRM scores (it reads one or two
 logits). The input embedding is a look-up. Tokens from a prefix cache are not computed and cost none.
 
-Attention. A token that attends to a context of c tokens takes another 2 · 2 · layers · d_attn · c FLOPs, for the
-products with the keys and the values; over a text read from its start, c is half its length on average, which is the
-2 · layers · n_ctx · d_attn of Kaplan et al., table 1. It is left out unless a context is given.
+The products of attention with keys and values, 4 · layers · d_attn FLOPs for each token of context, are left out: long
+contexts cost more than is counted here.
 """
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tts_study.analysis.estimators import Floats, pass_at_k
-from tts_study.analysis.tables import Method
+from tts_study.analysis.accuracy import Rule
+from tts_study.analysis.estimators import pass_at_k
+from tts_study.analysis.inference import Floats
 from tts_study.engines.shapes import Shape
 from tts_study.errors import UserError
 from tts_study.records import Cost, SearchResult
@@ -28,44 +28,23 @@ from tts_study.runs.store import Run
 KINDS = tuple(field.name for field in fields(Cost))
 
 
-@dataclass(frozen=True)
-class Context:
-    """How many tokens a computed token attends to, on average; only the attention term needs it.
-
-    Attributes:
-        generated: a generated token: its prompt and half of the completion.
-        prompt: a prompt token: half of the prompt.
-        scored: a token that the PRM computes: half of the text it reads, if it reads it from the start.
-    """
-
-    generated: float = 0.0
-    prompt: float = 0.0
-    scored: float = 0.0
-
-
-NO_ATTENTION = Context()
-
-
-def policy_flops(tokens_K: ArrayLike, shape: Shape, context: Context = NO_ATTENTION) -> Floats:
+def policy_flops(tokens_K: ArrayLike, shape: Shape) -> Floats:
     """FLOPs of the policy: its prompt is read, what it generates is both predicted and read.
 
     Args:
         tokens_K: tokens by the kinds of `KINDS`, along the last axis.
         shape: the policy's.
-        context: average contexts, for the attention term.
     """
     generated, prompt = _of("generated", tokens_K), _of("prompt", tokens_K)
-    products = 2 * shape.body * (generated + prompt) + 2 * shape.head * generated
-    return products + _attention(shape, generated, context.generated) + _attention(shape, prompt, context.prompt)
+    return 2 * shape.body * (generated + prompt) + 2 * shape.head * generated
 
 
-def prm_flops(tokens_K: ArrayLike, shape: Shape, context: Context = NO_ATTENTION) -> Floats:
+def prm_flops(tokens_K: ArrayLike, shape: Shape) -> Floats:
     """FLOPs of the PRM: it reads what it scores. Arguments as of `policy_flops`."""
-    scored = _of("scored", tokens_K)
-    return 2 * shape.body * scored + _attention(shape, scored, context.scored)
+    return 2 * shape.body * _of("scored", tokens_K)
 
 
-def tokens_at(run: Run, n: int, method: Method) -> Floats:
+def tokens_at(run: Run, n: int, rule: Rule) -> Floats:
     """Tokens of each kind that `n` of a run's N completions take, per problem, as a mean over subsets: shape (P, K).
 
     At N it is what the run counted. Below:
@@ -88,7 +67,7 @@ def tokens_at(run: Run, n: int, method: Method) -> Floats:
     share_P_K = np.full_like(tokens_P_K, n / N)
     scored, cached = KINDS.index("scored"), KINDS.index("scored_cached")
     if sampling:
-        judged = method not in ("majority", "pass")
+        judged = rule not in ("majority", "pass")
         share_P = [_distinct_share(result, n) if judged else 0.0 for result in run.results]
         share_P_K[:, scored] = share_P_K[:, cached] = share_P
     at_P_K = tokens_P_K * share_P_K
@@ -127,10 +106,6 @@ def completions_of(run: Run) -> int:
 
 def _of(kind: str, tokens_K: ArrayLike) -> Floats:
     return np.asarray(tokens_K, dtype=float)[..., KINDS.index(kind)]
-
-
-def _attention(shape: Shape, tokens: Floats, context: float) -> Floats:
-    return 4 * shape.layers * shape.attention_width * context * tokens
 
 
 def _share_prompts(tokens_P_K: Floats, at_P_K: Floats, n: int, N: int) -> None:

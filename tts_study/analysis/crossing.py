@@ -13,10 +13,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from tts_study.analysis.estimators import Floats
+from tts_study.analysis.inference import RESAMPLES, Floats, draws
 from tts_study.errors import UserError
-
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +62,9 @@ class Reach:
     last: float
 
     def __str__(self) -> str:
-        return f"{self._told(self.estimate)} ({self._told(self.low)} to {self._told(self.high)})"
+        return f"{self._shown(self.estimate)} ({self._shown(self.low)} to {self._shown(self.high)})"
 
-    def _told(self, value: float) -> str:
+    def _shown(self, value: float) -> str:
         if value > self.last:
             return f">{self.last:.3g}"
         return f"≤{self.first:.3g}" if value <= self.first else f"{value:.3g}"
@@ -93,12 +91,6 @@ def curve_over(xs: Sequence[float], accuracy_n_P: ArrayLike, *, seed: int, resam
         raise UserError("a curve lacks some of its budgets: leave these out")
     P = accuracy_n_P.shape[1]
     return Curve(tuple(xs), accuracy_n_P.mean(axis=1), draws(P, seed=seed, resamples=resamples) @ accuracy_n_P.T / P)
-
-
-def draws(P: int, *, seed: int, resamples: int = RESAMPLES) -> Floats:
-    """Bootstrap draws of P problems with replacement: how often each problem is in each draw, shape (R, P)."""
-    cells_R_P = np.random.default_rng(seed).integers(P, size=(resamples, P)) + P * np.arange(resamples)[:, None]
-    return np.bincount(cells_R_P.ravel(), minlength=resamples * P).reshape(resamples, P).astype(float)
 
 
 def overtaking(small: Curve, large: Curve) -> Reach:

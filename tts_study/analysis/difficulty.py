@@ -9,21 +9,19 @@ tells to which quintile equals belong. Cutting at the percentiles' values can le
 order makes a level of luck. Here equals share one level, that of their middle rank: levels may then be of unequal
 size, and neither the problems' order nor a seed matters.
 
-Which samples. pass@1 measured on the samples that are then scored makes the easy level look easier and the hard one
-harder than they are on new samples, and a problem's luck helps to choose its strategy. `split` takes the levels from
-some samples and leaves the others to be scored.
+pass@1 measured on the samples that are then scored makes the easy level look easier and the hard one harder than they
+are on new samples, and a problem's luck helps to choose its strategy: oracle levels are an upper bound.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from tts_study.analysis import estimators
-from tts_study.analysis.estimators import Floats, Interval
-from tts_study.analysis.tables import Graded
+from tts_study.analysis.grading import Graded
+from tts_study.analysis.inference import Floats, Interval, bootstrap, draws
 from tts_study.errors import UserError
 from tts_study.strategies.aggregation import Aggregation, aggregate
 
@@ -109,30 +107,6 @@ def predicted(graded: Graded, k: int, aggregation: Aggregation = "last") -> Pred
     return Predicted(quintiles(score_P), score_P, k, float(graded.tokens_P_N[:, :k].sum(axis=1).mean()))
 
 
-def split(graded: Graded, k: int) -> tuple[Graded, Graded]:
-    """The first `k` completions of each problem, to take levels from, and the others, to score strategies on.
-
-    Raises:
-        UserError: one of the two would be empty, or completions of a search that belong together would be parted.
-    """
-    N = graded.tokens_P_N.shape[1]
-    if not 1 <= k < N or k % graded.subtree:
-        raise UserError(
-            f"{N} completions in subtrees of {graded.subtree} cannot be split after {k}: choose between 1 and {N - 1}"
-        )
-    return _samples(graded, slice(0, k)), _samples(graded, slice(k, N))
-
-
-def _samples(graded: Graded, kept: slice) -> Graded:
-    return replace(
-        graded,
-        groups_P_N=graded.groups_P_N[:, kept],
-        correct_P_N=graded.correct_P_N[:, kept],
-        tokens_P_N=graded.tokens_P_N[:, kept],
-        step_scores_P_N_S=tuple(row[kept] for row in graded.step_scores_P_N_S),
-    )
-
-
 def agreement(predicted_P: ArrayLike, oracle_P: ArrayLike, *, seed: int) -> Agreement:
     """Compare two levellings of the same problems.
 
@@ -147,22 +121,20 @@ def agreement(predicted_P: ArrayLike, oracle_P: ArrayLike, *, seed: int) -> Agre
     distance_P = np.abs(one_P - other_P)
     return Agreement(
         counts.rename_axis(index="predicted", columns="oracle"),
-        estimators.bootstrap(distance_P == 0, seed=seed),
-        estimators.bootstrap(distance_P <= 1, seed=seed),
-        _spearman(counts.to_numpy(), seed),
+        bootstrap(distance_P == 0, seed=seed),
+        bootstrap(distance_P <= 1, seed=seed),
+        _spearman(one_P, other_P, seed),
     )
 
 
-def _spearman(counts_A_B: NDArray, seed: int, resamples: int = 2000) -> Interval:
-    """Spearman's rank correlation of the levels, with its percentile bootstrap interval over problems.
-
-    A draw of problems is a draw of their pairs of levels: a table of counts is all there is to know.
-    """
-    P, rng = counts_A_B.sum(), np.random.default_rng(seed)
-    drawn_R_A_B = rng.multinomial(P, counts_A_B.ravel() / P, size=resamples).reshape(-1, *counts_A_B.shape)
-    resampled_R = _rank_correlations(drawn_R_A_B)
-    low, high = np.quantile(resampled_R, [0.025, 0.975])
-    return Interval(float(_rank_correlations(counts_A_B[None])[0]), float(low), float(high))
+def _spearman(one_P: NDArray, other_P: NDArray, seed: int) -> Interval:
+    """Spearman's rank correlation of the levels, with its percentile bootstrap interval over problems."""
+    is_one_P_A, is_other_P_B = (each_P[:, None] == np.unique(each_P) for each_P in (one_P, other_P))
+    pairs_P_A_B = is_one_P_A[:, :, None] & is_other_P_B[:, None, :]
+    # how many problems of each draw have each pair of levels: all that a rank correlation needs
+    drawn_R_A_B = np.tensordot(draws(len(one_P), seed=seed), pairs_P_A_B, axes=1)
+    low, high = np.quantile(_rank_correlations(drawn_R_A_B), [0.025, 0.975])
+    return Interval(float(_rank_correlations(pairs_P_A_B.sum(axis=0)[None])[0]), float(low), float(high))
 
 
 def _rank_correlations(counts_R_A_B: NDArray) -> Floats:

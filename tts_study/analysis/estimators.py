@@ -1,36 +1,14 @@
-"""From N samples of each problem to what n of them would have achieved, with bands and paired tests.
+"""From N samples of each problem to what n of them would have achieved.
 
 Arrays are indexed `[problem, sample]` (suffix `_P_N`). A point at n estimates the expectation over n samples drawn
 without replacement from the N that exist, so one run of N gives the whole curve, and the points share its luck.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tts_study.analysis.inference import Floats
 from tts_study.errors import UserError
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its confidence interval; NaN where undefined (no problems)."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """Mean of `a - b` over the same problems, its confidence interval, and the two-sided p-value of "no difference"."""
-
-    difference: float
-    low: float
-    high: float
-    p_value: float
 
 
 def pass_at_k(correct_P_N: ArrayLike, k: int, *, subtree: int = 1) -> Floats:
@@ -70,9 +48,9 @@ def best_of_n(correct_P_N: ArrayLike, scores_P_N: ArrayLike, n: int, *, subtree:
     correct_P_N = np.asarray(correct_P_N, dtype=bool) & (scores_P_N > -np.inf)
     if np.isnan(scores_P_N).any():
         raise UserError("a score is NaN: best-of-n needs a number for each sample (-inf for one without an answer)")
-    scores_P_T_M, correct_P_T_M = (_by_subtree(each, n, subtree) for each in (scores_P_N, correct_P_N))
-    scores_P_T = scores_P_T_M.max(axis=2)
-    correct_P_T = correct_P_T_M.mean(axis=2, where=scores_P_T_M == scores_P_T[:, :, None])
+    scores_P_T_I, correct_P_T_I = (_by_subtree(each, n, subtree) for each in (scores_P_N, correct_P_N))
+    scores_P_T = scores_P_T_I.max(axis=2)
+    correct_P_T = correct_P_T_I.mean(axis=2, where=scores_P_T_I == scores_P_T[:, :, None])
     within = _share_of_subsets(scores_P_T.shape[1], n // subtree)
     chances = np.empty(len(scores_P_N))
     for p, (correct_T, scores_T) in enumerate(zip(correct_P_T, scores_P_T, strict=True)):
@@ -137,45 +115,6 @@ def weighted_at_n(
     return chances
 
 
-def bootstrap(values_P: ArrayLike, *, seed: int, resamples: int = 2000, level: float = 0.95) -> Interval:
-    """Mean over problems with its percentile bootstrap interval: problems are drawn anew, with replacement.
-
-    Source: Efron and Tibshirani 1993, chapter 13.
-    """
-    values_P = np.asarray(values_P, dtype=float)
-    if not len(values_P):
-        return Interval(np.nan, np.nan, np.nan)
-    draws_R_P = np.random.default_rng(seed).integers(len(values_P), size=(resamples, len(values_P)), dtype=np.int32)
-    means_R = values_P[draws_R_P].mean(axis=1)
-    low, high = np.quantile(means_R, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values_P.mean()), float(low), float(high))
-
-
-def paired_test(a_P: ArrayLike, b_P: ArrayLike, *, seed: int, resamples: int = 10_000) -> PairedTest:
-    """Does `a` differ from `b` on the same problems? A 95 % bootstrap interval and a sign-flip permutation test.
-
-    Where there is no difference, each problem's `a - b` could as well have had the other sign. The p-value is
-    (hits + 1) / (resamples + 1), never 0: Phipson and Smyth 2010 (arXiv 1603.05766).
-
-    Raises:
-        ValueError: `a_P` and `b_P` differ in length.
-    """
-    a_P, b_P = np.asarray(a_P, dtype=float), np.asarray(b_P, dtype=float)
-    if len(a_P) != len(b_P):
-        raise ValueError(f"a paired test needs the same problems on both sides, not {len(a_P)} and {len(b_P)}")
-    difference_P = a_P - b_P
-    mean = bootstrap(difference_P, seed=seed, resamples=resamples)
-    if not len(difference_P):
-        return PairedTest(mean.estimate, mean.low, mean.high, np.nan)
-    # the second stream of the seed: the flips must not repeat the bootstrap's draws
-    bits_R_P = np.random.default_rng([seed, 1]).integers(2, size=(resamples, len(difference_P)), dtype=np.int8)
-    flipped_R = (2.0 * bits_R_P - 1.0) @ difference_P
-    observed = abs(difference_P.sum())
-    # sums of the same numbers in another order differ by rounding: such a tie is a hit
-    hits = int(np.count_nonzero(np.abs(flipped_R) >= observed - 1e-9))
-    return PairedTest(mean.estimate, mean.low, mean.high, (hits + 1) / (resamples + 1))
-
-
 def _check_size(N: int, n: int, subtree: int = 1) -> None:
     if not 1 <= n <= N:
         raise UserError(f"n = {n} of {N} samples a problem: choose n between 1 and {N}, or run with a larger n")
@@ -187,7 +126,7 @@ def _check_size(N: int, n: int, subtree: int = 1) -> None:
 
 
 def _by_subtree(values_P_N: NDArray, n: int, subtree: int) -> NDArray:
-    """The samples of each problem by subtree and member, `_P_T_M`."""
+    """The samples of each problem by subtree and member, `_P_T_I`."""
     P, N = values_P_N.shape
     _check_size(N, n, subtree)
     return values_P_N.reshape(P, N // subtree, subtree)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tts_study import tree
-from tts_study.analysis.estimators import Floats
-from tts_study.analysis.tables import Graded
+from tts_study.analysis.grading import Graded
+from tts_study.analysis.inference import Floats
 from tts_study.errors import UserError
 from tts_study.records import Completion, Node, Problem, SearchResult
 from tts_study.runs.store import Run

@@ -11,16 +11,16 @@ The best of many options measured on the same problems is a little flattered: lo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
-from tts_study.analysis import cost, estimators
-from tts_study.analysis.cost import NO_ATTENTION, Context
+from tts_study.analysis import cost
 from tts_study.analysis.crossing import Curve, Reach, overtaking
 from tts_study.analysis.grid import Grid
+from tts_study.analysis.inference import bootstrap
 from tts_study.engines.shapes import Shape, kv_bytes
 from tts_study.errors import UserError
 
@@ -51,7 +51,6 @@ def contender(
     prm: Shape,
     *,
     context: int,
-    attention: Context = NO_ATTENTION,
     choices: Mapping[str, Curve] = MappingProxyType({}),
     seed: int = 0,
 ) -> Contender:
@@ -61,7 +60,7 @@ def contender(
     `compute_optimal.choice_curve` with the same seed.
     """
     curves = {name: choices.get(name) or grid.curve(name, seed=seed) for name in grid.strategies}
-    table = options(policy, grid, shape, prm, context=context, attention=attention, seed=seed)
+    table = options(policy, grid, shape, prm, context=context, seed=seed)
     return Contender(policy, grid, table, curves)
 
 
@@ -72,7 +71,6 @@ def options(
     prm: Shape,
     *,
     context: int,
-    attention: Context = NO_ATTENTION,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Accuracy and prices of each strategy and n.
@@ -83,7 +81,6 @@ def options(
         shape: the policy's.
         prm: the PRM's.
         context: tokens of a prompt with a long completion, as of `cost.longest_context`, for the KV cache.
-        attention: average contexts, to count the attention term in FLOPs.
         seed: of the bootstrap.
 
     Returns:
@@ -94,10 +91,10 @@ def options(
         for j, n in enumerate(grid.ns):
             if np.isnan(grid.accuracy_M_n_P[m, j]).any():
                 continue
-            band = estimators.bootstrap(grid.accuracy_M_n_P[m, j], seed=seed)
+            band = bootstrap(grid.accuracy_M_n_P[m, j], seed=seed)
             tokens_K = grid.tokens_M_n_P_K[m, j].mean(axis=0)
             row = dict(policy=policy, method=strategy, n=n, accuracy=band.estimate, low=band.low, high=band.high)
-            row |= _prices(tokens_K, n, shape, prm, context, attention)
+            row |= _prices(tokens_K, n, shape, prm, context)
             rows.append(row | {"seconds": grid.seconds_M_n[m, j]})
     return pd.DataFrame(rows)
 
@@ -152,7 +149,7 @@ def overtakings(small: Contender, large: Contender, *, rival: str = "greedy") ->
 
     Returns:
         A row for each strategy of the small policy with more than one n: columns policy, method, rival, n, n_low,
-        n_high (inf: not by the last n measured), told (the same as text), and for each of `PRICES` its `…_ratio`: the
+        n_high (inf: not by the last n measured), text (the same in words), and for each of `PRICES` its `…_ratio`: the
         small one's price at that n over the large one's (inf where it is not overtaken).
 
     Raises:
@@ -165,7 +162,7 @@ def overtakings(small: Contender, large: Contender, *, rival: str = "greedy") ->
             continue
         reach = overtaking(curve, large.curves[rival])
         ratios = {f"{p}_ratio": _at(small, strategy, p, reach) / _at(large, rival, p, reach) for p in PRICES}
-        place = dict(n=reach.estimate, n_low=reach.low, n_high=reach.high, told=str(reach))
+        place = dict(n=reach.estimate, n_low=reach.low, n_high=reach.high, text=str(reach))
         rows.append(dict(policy=small.policy, method=strategy, rival=f"{large.policy} {rival}", **place, **ratios))
     return pd.DataFrame(rows)
 
@@ -175,29 +172,16 @@ def all_overtakings(contenders: Mapping[str, Contender], small: Sequence[str]) -
     ladder = list(contenders)
     pairs = [(one, large) for one in small for large in ladder[ladder.index(one) + 1 :]]
     tables = [overtakings(contenders[one], contenders[large]) for one, large in pairs]
-    columns = ["policy", "method", "rival", "n", "n_low", "n_high", "told", *(f"{price}_ratio" for price in PRICES)]
+    columns = ["policy", "method", "rival", "n", "n_low", "n_high", "text", *(f"{price}_ratio" for price in PRICES)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
-def overtaking_at_equal(price: str, small: Contender, strategy: str, large: Contender, rival: str) -> Reach:
-    """The price from which on a small policy's curve is not below a large one's own, both paying the same.
-
-    Looked for where both were measured; a rival of a single budget is a line.
-
-    Raises:
-        UserError: there is no such price or strategy, or the two never pay the same.
-    """
-    _check_price(price, small.options)
-    _check_rival(small, large, rival)
-    return overtaking(_priced(small, strategy, price), _priced(large, rival, price))
-
-
 def _prices(
-    tokens_K: np.ndarray, n: int, shape: Shape, prm: Shape, context: int, attention: Context
+    tokens_K: np.ndarray, n: int, shape: Shape, prm: Shape, context: int
 ) -> dict[str, float]:
     generated, scored = (float(tokens_K[cost.KINDS.index(kind)]) for kind in ("generated", "scored"))
-    policy_flops = float(cost.policy_flops(tokens_K, shape, attention))
-    prm_flops = float(cost.prm_flops(tokens_K, prm, attention))
+    policy_flops = float(cost.policy_flops(tokens_K, shape))
+    prm_flops = float(cost.prm_flops(tokens_K, prm))
     models = [shape, prm] if scored else [shape]
     weights = sum(model.weight_bytes for model in models)
     kv = sum(kv_bytes(model, n * context) for model in models)
@@ -221,13 +205,6 @@ def _at(one: Contender, strategy: str, price: str, reach: Reach) -> float:
     if reach.estimate > reach.last:
         return np.inf
     return float(np.exp(np.interp(np.log(reach.estimate), np.log(rows["n"]), np.log(rows[price]))))
-
-
-def _priced(one: Contender, strategy: str, price: str) -> Curve:
-    """A strategy's curve against what it pays."""
-    one.grid.of(strategy)
-    rows = one.options[one.options["method"] == strategy].sort_values("n")
-    return replace(one.curves[strategy], xs=tuple(rows[price].tolist()))
 
 
 def _check_price(price: str, options: pd.DataFrame) -> None:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from tts_study.analysis import cost, estimators
-from tts_study.analysis.crossing import RESAMPLES, Curve, curve_over
-from tts_study.analysis.estimators import Floats
-from tts_study.analysis.tables import Graded, Method, accuracy_P
+from tts_study.analysis import accuracy, cost
+from tts_study.analysis.accuracy import Rule, Solved, accuracy_P
+from tts_study.analysis.crossing import Curve, curve_over
+from tts_study.analysis.grading import Graded
+from tts_study.analysis.inference import RESAMPLES, Floats
 from tts_study.errors import UserError
 from tts_study.runs.store import Run
 from tts_study.strategies.aggregation import Aggregation
@@ -24,14 +24,14 @@ class Part:
         strategy: the strategy's label, as the figures know it: "best", "weighted", "beam_search" …
         run: the run, for what it cost.
         graded: the same run, graded; or the part of its completions that is to be scored.
-        method: how an answer is picked from its completions; "pass" is an upper bound and no strategy.
+        rule: how an answer is picked from its completions; "pass" is an upper bound, and cannot be chosen.
         ns: the budgets to read off; a run that cannot be subsampled has only its own.
     """
 
     strategy: str
     run: Run
     graded: Graded
-    method: Method
+    rule: Rule
     ns: Sequence[int]
 
 
@@ -92,22 +92,18 @@ class Grid:
             joined(self.seconds_M_n, seconds_n),
         )
 
-    def curves(
-        self, strategies: Sequence[str] | None = None, *, within_P: NDArray[np.bool_] | None = None, seed: int = 0
-    ) -> pd.DataFrame:
-        """Accuracy of strategies at each n with its 95 % band: columns method, n, accuracy, low, high.
+    def solved(self, strategies: Sequence[str] | None = None, ns: Sequence[int] | None = None) -> Solved:
+        """Each problem's chance to be solved by each strategy at each n; of all of them if not given."""
+        return {
+            (strategy, n): solved_P
+            for strategy in (self.strategies if strategies is None else strategies)
+            for n, solved_P in zip(*self.of(strategy), strict=True)
+            if ns is None or n in ns
+        }
 
-        Args:
-            strategies: which; all if None.
-            within_P: marks the problems that count; all if None.
-            seed: of the bootstrap.
-        """
-        rows = []
-        for strategy in self.strategies if strategies is None else strategies:
-            for n, solved_P in zip(*self.of(strategy), strict=True):
-                band = estimators.bootstrap(solved_P if within_P is None else solved_P[within_P], seed=seed)
-                rows.append(dict(method=strategy, n=n, accuracy=band.estimate, low=band.low, high=band.high))
-        return pd.DataFrame(rows)
+    def curves(self, strategies: Sequence[str] | None = None, *, seed: int = 0) -> pd.DataFrame:
+        """Accuracy of strategies at each n with its 95 % band: columns method, n, accuracy, low, high."""
+        return accuracy.table(self.solved(strategies), seed=seed)
 
 
 def build(parts: Iterable[Part], *, aggregation: Aggregation = "last", seed: int = 0) -> Grid:
@@ -117,8 +113,8 @@ def build(parts: Iterable[Part], *, aggregation: Aggregation = "last", seed: int
     where two are equally good (all are, at n = 1) the first one is chosen.
 
     Raises:
-        UserError: there are no parts, they are of different problems, a method is "pass", two of them tell about the
-            same strategy and n, or as `tables.accuracy_P`.
+        UserError: there are no parts, they are of different problems, two of them tell about the
+            same strategy and n, or as `accuracy.accuracy_P`.
     """
     parts = list(parts)
     _check(parts)
@@ -133,8 +129,8 @@ def build(parts: Iterable[Part], *, aggregation: Aggregation = "last", seed: int
             cell = strategies.index(part.strategy), ns.index(n)
             if not np.isnan(accuracy_M_n_P[cell]).all():
                 raise UserError(f"two runs tell about {part.strategy} at n = {n}: leave one of them out")
-            accuracy_M_n_P[cell] = accuracy_P(part.graded, part.method, n, aggregation=aggregation, seed=seed)
-            tokens_M_n_P_K[cell] = cost.tokens_at(part.run, n, part.method)
+            accuracy_M_n_P[cell] = accuracy_P(part.graded, part.rule, n, aggregation=aggregation, seed=seed)
+            tokens_M_n_P_K[cell] = cost.tokens_at(part.run, n, part.rule)
             seconds_M_n[cell] = cost.seconds_at(part.run, n)
     return Grid(parts[0].graded.ids, strategies, ns, accuracy_M_n_P, tokens_M_n_P_K, seconds_M_n)
 
@@ -147,5 +143,3 @@ def _check(parts: Sequence[Part]) -> None:
         told = tuple(result.problem_id for result in part.run.results)
         if part.graded.ids != ids or told != ids:
             raise UserError(f"{part.strategy}: not a run of the same problems as {parts[0].strategy}, in their order")
-        if part.method == "pass":
-            raise UserError(f"{part.strategy}: pass@n knows the answers: it is an upper bound and no strategy")

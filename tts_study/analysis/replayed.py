@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from tts_study.analysis import tables
-from tts_study.analysis.tables import METHODS, Graded, Method
+from tts_study.analysis import accuracy
+from tts_study.analysis.accuracy import RULES, Rule
+from tts_study.analysis.grading import Graded, grade
 from tts_study.errors import UserError
 from tts_study.runs.published import depends, is_scored
 from tts_study.runs.store import Run
@@ -20,7 +21,7 @@ from tts_study.strategies.aggregation import Aggregation
 
 def grade_all(runs: Mapping[str, Run]) -> dict[str, Graded]:
     """Every data set's completions, graded."""
-    return {name: tables.grade(run.problems, run.results) for name, run in runs.items()}
+    return {name: grade(run.problems, run.results) for name, run in runs.items()}
 
 
 def accuracies(
@@ -34,10 +35,11 @@ def accuracies(
         aggregation: step scores to score.
         seed: of the subsets and of the bootstrap.
     """
-    return _of_each(
-        runs,
-        lambda name, run: tables.accuracy_curve(graded[name], methods_of(run), aggregation=aggregation, seed=seed),
-    )
+    def of_one(name: str, run: Run) -> pd.DataFrame:
+        solved = accuracy.solved(graded[name], rules_of(run), aggregation=aggregation, seed=seed)
+        return accuracy.table(solved, seed=seed)
+
+    return _of_each(runs, of_one)
 
 
 def accuracies_by_level(
@@ -48,7 +50,8 @@ def accuracies_by_level(
     def of_one(name: str, run: Run) -> pd.DataFrame:
         N, subtree = run.header["n"], graded[name].subtree
         ns = sorted({n for n in (1, 8, N) if n <= N and n % subtree == 0})
-        return tables.accuracy_by_level(graded[name], methods_of(run), ns, aggregation=aggregation, seed=seed)
+        solved = accuracy.solved(graded[name], rules_of(run), ns, aggregation=aggregation, seed=seed)
+        return accuracy.table_by_level(solved, graded[name].level_P, seed=seed)
 
     return _of_each({name: run for name, run in runs.items() if states_levels(run)}, of_one)
 
@@ -58,9 +61,9 @@ def states_levels(run: Run) -> bool:
     return any(problem.level is not None for problem in run.problems)
 
 
-def methods_of(run: Run) -> tuple[Method, ...]:
-    """The methods that a run allows: without step scores, majority and pass."""
-    return METHODS if is_scored(run) else ("majority", "pass")
+def rules_of(run: Run) -> tuple[Rule, ...]:
+    """The rules that a run allows: without step scores, majority and pass."""
+    return RULES if is_scored(run) else ("majority", "pass")
 
 
 def _of_each(runs: Mapping[str, Run], table: Any) -> pd.DataFrame:
@@ -70,7 +73,7 @@ def _of_each(runs: Mapping[str, Run], table: Any) -> pd.DataFrame:
     return everything[first + [column for column in everything if column not in first]]
 
 
-def one_figure(table: pd.DataFrame, rule: Method) -> pd.DataFrame:
+def one_figure(table: pd.DataFrame, rule: Rule) -> pd.DataFrame:
     """The curves to draw together: every method of sampled completions, and `rule` for searches, named as they are.
 
     Args:

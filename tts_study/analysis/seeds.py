@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from tts_study.analysis import estimators
-from tts_study.analysis.estimators import Interval
 from tts_study.analysis.grid import Grid
+from tts_study.analysis.inference import Interval, bootstrap, sd_interval
 from tts_study.errors import UserError
 
 
@@ -31,6 +30,8 @@ class Spread:
         accuracy: the mean over seeds and problems, with its 95 % interval over problems.
         seeds: how many.
         between_seeds: standard deviation of the overall accuracy from seed to seed; NaN for a single seed.
+        between_low: the lower end of its 95 % interval.
+        between_high: the upper end.
         problem_sd: the problems' own part, luck removed; NaN for a single seed, as are the next two.
         seed_sd: what all problems of a seed share; about 0 where seeds differ by luck alone.
         residual_sd: the luck of one problem with one seed.
@@ -39,6 +40,8 @@ class Spread:
     accuracy: Interval
     seeds: int
     between_seeds: float
+    between_low: float
+    between_high: float
     problem_sd: float
     seed_sd: float
     residual_sd: float
@@ -58,22 +61,23 @@ def spread(accuracy_S_P: ArrayLike, *, seed: int) -> Spread:
     if accuracy_S_P.ndim != 2 or not len(accuracy_S_P) or accuracy_S_P.shape[1] < 2:
         raise UserError(f"a spread needs a seed and two problems at least, not shape {accuracy_S_P.shape}")
     S, P = accuracy_S_P.shape
-    band = estimators.bootstrap(accuracy_S_P.mean(axis=0), seed=seed)
+    band = bootstrap(accuracy_S_P.mean(axis=0), seed=seed)
     if S == 1:
-        return Spread(band, S, *(float("nan"),) * 4)
+        return Spread(band, S, *(float("nan"),) * 6)
     seed_S, problem_P = accuracy_S_P.mean(axis=1), accuracy_S_P.mean(axis=0)
     residual_S_P = accuracy_S_P - seed_S[:, None] - problem_P + accuracy_S_P.mean()
     residual = (residual_S_P**2).sum() / ((S - 1) * (P - 1))
     problem = problem_P.var(ddof=1) - residual / S
-    between = (seed_S.var(ddof=1) - residual / P, seed_S.std(ddof=1))
-    return Spread(band, S, float(between[1]), *(float(np.sqrt(max(v, 0))) for v in (problem, between[0], residual)))
+    parts = (problem, seed_S.var(ddof=1) - residual / P, residual)
+    between = float(seed_S.std(ddof=1))
+    return Spread(band, S, between, *sd_interval(between, S), *(float(np.sqrt(max(part, 0))) for part in parts))
 
 
 def spread_table(grids: Sequence[Grid], *, seed: int = 0) -> pd.DataFrame:
     """The spread of each strategy and n over grids of the same problems, one for each seed.
 
     Returns:
-        Columns method, n, seeds, accuracy, low, high, between_seeds, problem_sd, seed_sd, residual_sd.
+        Columns method, n, accuracy, low, high, and the other fields of `Spread`.
 
     Raises:
         UserError: there are no grids, or they differ in problems, strategies or budgets.

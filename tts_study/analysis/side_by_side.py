@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import pandas as pd
 
-from tts_study.analysis import tables
-from tts_study.analysis.estimators import Floats
+from tts_study.analysis.accuracy import accuracy_P, powers_of_two
+from tts_study.analysis.grading import Graded, grade
+from tts_study.analysis.inference import Floats
 from tts_study.analysis.seeds import spread
-from tts_study.analysis.tables import Graded
 from tts_study.errors import UserError
 from tts_study.profiles import PROFILES
 from tts_study.runs import store
@@ -49,7 +49,7 @@ class Part:
         """
         run = store.load(path)
         run = run.of(sorted(run.problems, key=lambda problem: problem.id))
-        return cls(path, run, tables.grade(run.problems, run.results))
+        return cls(path, run, grade(run.problems, run.results))
 
     @property
     def policy(self) -> str:
@@ -96,7 +96,7 @@ def side_by_side(
                 of_seed = cells.setdefault((part.policy, method + _suffix(part, differing), n), {})
                 if seed_of_run not in of_seed:
                     how = aggregation or aggregation_of(part.run)
-                    solved_P = tables.accuracy_P(part.graded, chosen, n, aggregation=how, seed=seed)
+                    solved_P = accuracy_P(part.graded, chosen, n, aggregation=how, seed=seed)
                     of_seed[seed_of_run] = part, solved_P
                 elif of_seed[seed_of_run][0].run.header["n"] == N:
                     raise UserError(
@@ -144,7 +144,7 @@ def budgets(part: Part) -> Iterable[int]:
     search, N = SEARCHES.get(part.search), part.run.header["n"]
     if search is None or search.smaller_n == "own run":
         return [N]
-    return [n for n in tables.powers_of_two(N) if n % part.graded.subtree == 0]
+    return [n for n in powers_of_two(N) if n % part.graded.subtree == 0]
 
 
 def aggregation_of(run: Run) -> Aggregation:

@@ -79,11 +79,10 @@ def _replay_runs(arguments: argparse.Namespace) -> None:
     table = side_by_side(parts, aggregation=arguments.aggregation, rule=arguments.rule, seed=arguments.seed)
     out = _folder(arguments.out)
     tables.save(table, "accuracy", out)
-    shown = table.assign(**{name: 100 * table[name] for name in ("accuracy", "low", "high", "between_seeds")})
     print("accuracy in %, with its 95 % interval over problems and its standard deviation between seeds:")
-    print(shown.round(1).to_string(index=False, na_rep="-"))
+    print(tables.show(table).to_string(index=False, na_rep="-"))
     sizes = " or ".join(map(str, sorted(set(table["problems"]))))
-    plots.save(plots.accuracy_by_policy(table, f"Accuracy against n, {sizes} problems"), "accuracy", out)
+    plots.save(plots.accuracy_by_policy(table, f"Accuracy against n, {sizes} problems"), "accuracy", folder=out)
     print(f"the table and the figure are in {out}: accuracy.csv, accuracy.png")
 
 
@@ -107,16 +106,16 @@ def _replay_published(arguments: argparse.Namespace) -> None:
     options = dict(aggregation=arguments.aggregation or "last", seed=arguments.seed)
     table = replayed.accuracies(runs, graded, **options)
     tables.save(table, "accuracy", out)
-    print((100 * table.pivot(index=["dataset", "n"], columns="method", values="accuracy")).round(1).to_string())
+    print(tables.show(table, index=["dataset", "n"], columns="method").to_string())
     curves = replayed.one_figure(table, arguments.rule or "weighted")
-    plots.save(plots.accuracy_against_n(curves, {}, title=_title(runs)), "accuracy", out)
+    plots.save(plots.accuracy_against_n(curves, {}, title=_title(runs)), "accuracy", folder=out)
     if any(map(replayed.states_levels, runs.values())):
         levels = replayed.accuracies_by_level(runs, graded, **options)
         tables.save(levels, "accuracy_by_level", out)
         for name, of_one in levels.groupby("dataset"):
             figure = plots.accuracy_bars_by_level(of_one, title=f"By level: {name}")
             slug = re.sub(r"[^\w.-]+", "-", str(name))
-            plots.save(figure, f"accuracy_by_level-{slug}", out)
+            plots.save(figure, f"accuracy_by_level-{slug}", folder=out)
     else:
         print("the problems state no level: there is no table by level")
     print(f"tables and figures are in {out}")

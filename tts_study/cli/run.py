@@ -71,13 +71,15 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def summary(run: "Run", strategy: str, n: int, aggregation: Any) -> str:
     """A run's accuracy with its 95 % interval, and its tokens, in two lines."""
-    from tts_study.analysis import estimators, tables
+    from tts_study.analysis.accuracy import accuracy_P
+    from tts_study.analysis.grading import grade
+    from tts_study.analysis.inference import bootstrap
     from tts_study.records import Cost
     from tts_study.strategies import find
 
-    graded = tables.grade(run.problems, run.results)
-    method = find(strategy).rule
-    accuracy = estimators.bootstrap(tables.accuracy_P(graded, method, n, aggregation=aggregation), seed=0)
+    graded = grade(run.problems, run.results)
+    rule = find(strategy).rule
+    accuracy = bootstrap(accuracy_P(graded, rule, n, aggregation=aggregation), seed=0)
     cost = sum((result.cost for result in run.results), Cost())
     return (
         f"{strategy}, n = {n}, {len(run.problems)} problems: accuracy {accuracy.estimate:.1%} "

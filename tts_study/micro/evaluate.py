@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tts_study.analysis.tables import Graded, accuracy_P, grade
+from tts_study.analysis.accuracy import accuracy_P
+from tts_study.analysis.grading import Graded, grade
 from tts_study.micro.generate import generate
 from tts_study.micro.problems import check_steps, parse_problem
 from tts_study.micro.records import as_problems

@@ -17,7 +17,7 @@ def accuracy_against_n(curve: pd.DataFrame, baselines: Mapping[str, float], titl
     """Accuracy of each method against n, with 95 % bands.
 
     Args:
-        curve: columns method, n, accuracy, low, high, as of `tables.accuracy_curve`.
+        curve: columns method, n, accuracy, low, high, as of `accuracy.table`.
         baselines: label → accuracy, each a dashed horizontal line, such as the greedy accuracy of every policy.
         title: of the figure.
     """
@@ -130,7 +130,7 @@ def accuracy_bars_by_level(table: pd.DataFrame, title: str = "Accuracy by diffic
     """Grouped bars: for each level and n, the accuracy of each method with its 95 % interval.
 
     Args:
-        table: columns level, method, n, accuracy, low, high, as of `tables.accuracy_by_level`; choose a few n.
+        table: columns level, method, n, accuracy, low, high, as of `accuracy.table_by_level`; choose a few n.
         title: of the figure.
     """
     levels, methods = table["level"].unique(), table["method"].unique()

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from tts_study import paths
+from tts_study.analysis import tables
 from tts_study.strategies import METHODS
 
 WIDTH = 9.0  # inches
@@ -86,12 +88,24 @@ def style() -> AbstractContextManager[None]:
     return plt.rc_context(LOOK)
 
 
-def save(figure: Figure, name: str, folder: Path | None = None) -> Path:
-    """Write figures/NAME.png (or into another folder), the same bytes for the same figure: no dates or versions."""
+def save(figure: Figure, name: str, table: pd.DataFrame | None = None, folder: Path | None = None) -> Figure:
+    """Write figures/NAME.png, and NAME.csv of the table that it draws; the same bytes for the same figure.
+
+    Args:
+        figure: what to save.
+        name: of the files.
+        table: the numbers behind it, if they are to be kept.
+        folder: another folder than figures/.
+
+    Returns:
+        The figure, to be shown by a notebook.
+    """
     path = (folder or paths.figures()) / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
-    return path
+    figure.savefig(path, dpi=150, metadata={"Software": None})  # no version
+    if table is not None:
+        tables.save(table, name, folder)
+    return figure
 
 
 def finish(figure: Figure) -> Figure:

@@ -1,18 +1,12 @@
-"""The search strategies, one file each; `registry` is the table of them."""
+"""The search strategies, one file each: every module here is imported and enters itself into `registry`'s table."""
 
-from tts_study.strategies import best_of_n, beam_search, dvts, particle_filter# noqa: I001 (the table's order)
+from importlib import import_module
+from pkgutil import iter_modules
+
+from tts_study.strategies import best_of_n  # first in the table
 from tts_study.strategies.registry import METHODS, SEARCHES, Method, Search, by_value, find, strategy
 
-__all__ = [
-    "METHODS",
-    "SEARCHES",
-    "Method",
-    "Search",
-    "beam_search",
-    "best_of_n",
-    "by_value",
-    "dvts",
-    "find",
-    "particle_filter",
-    "strategy",
-]
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["METHODS", "SEARCHES", "Method", "Search", "best_of_n", "by_value", "find", "strategy"]

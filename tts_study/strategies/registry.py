@@ -28,7 +28,7 @@ from tts_study.errors import UserError
 from tts_study.records import SearchResult
 
 ENTRY_POINTS = "tts_study.strategies"  # the group in which a package offers strategies of its own
-Rule = Literal["majority", "best", "weighted"]
+Rule = Literal["majority", "best", "weighted", "pass"]  # "pass": by a perfect verifier, an upper bound
 # how a run of N completions answers for a smaller n: any n of independent samples, whole subtrees, or not at all
 SmallerN = Literal["samples", "subtrees", "own run"]
 Function = Callable[..., Awaitable[SearchResult]]
