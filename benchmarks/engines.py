@@ -14,17 +14,13 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tts_study.engines.engine import EngineSettings
+from tts_study.checks.plain import plain_llm, shut_down, tokens_prompts
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
-from tts_study.engines.vllm import local_engine
 from tts_study.prompts.steps import split_steps
 from tts_study.records import Problem, Sampled
-
-if TYPE_CHECKING:
-    from vllm import LLM, TokensPrompt
 
 WARM_UP = 4  # problems
 Turns = tuple[list[tuple[float, Any]], list[tuple[float, Any]]]  # seconds and result of each turn of both contestants
@@ -178,23 +174,3 @@ def median_seconds(turns: Turns) -> tuple[float, float]:
     """The median of each contestant's turns."""
     ours, plain = (statistics.median(seconds for seconds, _ in contestant) for contestant in turns)
     return ours, plain
-
-
-def plain_llm(settings: EngineSettings, **overrides: Any) -> "LLM":
-    """Plain vLLM with the same model and settings; `overrides` are more of its `EngineArgs`."""
-    args = local_engine(settings, lambda: overrides).args()
-    from vllm import LLM
-
-    return LLM(**args)
-
-
-def shut_down(llm: "LLM") -> None:
-    """End its processes."""
-    llm.llm_engine.engine_core.shutdown()
-
-
-def tokens_prompts(prompts: Sequence[Sequence[int]]) -> list["TokensPrompt"]:
-    """Token ids as plain vLLM wants them."""
-    from vllm import TokensPrompt
-
-    return [TokensPrompt(prompt_token_ids=list(prompt)) for prompt in prompts]

@@ -18,13 +18,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass
-from itertools import takewhile
 from typing import Any
 
 import psutil
 
-from benchmarks.engines import WARM_UP, plain_llm, shut_down, tokens_prompts
+from benchmarks.engines import WARM_UP
 from benchmarks.request_clock import ClockedPolicy, ClockedPRM
+from tts_study.checks.plain import lengths_of, packed, plain_llm, shut_down, tokens_prompts
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.errors import UserError
@@ -218,43 +218,22 @@ async def _measured(
     results = await asyncio.gather(*map(solve, problems))
     taken = clocks.now() - began
     idle = clocked_policy.clock.idle() / taken.wall, clocked_prm.clock.idle() / taken.wall
-    lengths = [each for p, result in zip(problems, results, strict=True) for each in _lengths(policy.prompt(p), result)]
+    both = zip(problems, results, strict=True)
+    lengths = [each for problem, result in both for each in lengths_of(policy.prompt(problem), result)]
     asked: dict[Problem, set[tuple[str, ...]]] = {problem: set() for problem in problems}
     for problem, steps in clocked_prm.asked:
         if steps:
             asked[problem].add(steps)
-    texts = [text for problem, solutions in asked.items() for text in _packed(_marked(prm, problem, solutions))]
+    texts = [text for problem, solutions in asked.items() for text in packed(_marked(prm, problem, solutions))]
     cost = sum((result.cost for result in results), Cost())
     requests = sum(len(result.tree or result.completions) for result in results), sum(map(len, asked.values()))
     return Searched(taken, idle, cost, requests, tuple(lengths), tuple(texts))
-
-
-def _lengths(prompt: tuple[int, ...], result: SearchResult) -> list[tuple[tuple[int, ...], int]]:
-    """A request for each completion: its own tokens if they are all, else equal parts of what the search generated."""
-    requests = len(result.completions)
-    own = [completion.tokens for completion in result.completions]
-    share, left = divmod(result.cost.generated, requests)
-    lengths = own if sum(own) == result.cost.generated else [share + (i < left) for i in range(requests)]
-    return [(prompt, length) for length in lengths if length]
 
 
 def _marked(prm: VllmPRM, problem: Problem, solutions: Iterable[tuple[str, ...]]) -> list[tuple[int, ...]]:
     """A problem's texts as the PRM read them."""
     marked = (prm.mark(problem, steps) for steps in solutions)
     return [token_ids[: positions[-1] + 1] for token_ids, positions in marked]
-
-
-def _packed(texts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """All tokens of a prefix tree of texts, each once, in texts that are as long as the longest of them."""
-    if not texts:
-        return []
-    ordered = sorted(texts)  # a text follows the one that it has most in common with
-    new = list(ordered[0])
-    for before, text in zip(ordered, ordered[1:], strict=False):
-        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, text, strict=False)))
-        new += text[common:]
-    longest = max(map(len, texts))
-    return [tuple(new[i : i + longest]) for i in range(0, len(new), longest)]
 
 
 def _generate_plainly(settings: PolicySettings, searches: Sequence[Searched]) -> list[Time]:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from benchmarks.engines import WARM_UP, Bench, take_turns
 from benchmarks.request_clock import RequestClock
-from benchmarks.search import SearchBench, Searched, Time, _lengths, _packed
+from benchmarks.search import SearchBench, Searched, Time
 from benchmarks.servers import RemoteBench
+from tts_study.checks.plain import lengths_of, packed
 from tts_study.records import Completion, Cost, SearchResult
 
 
@@ -53,17 +54,17 @@ def test_the_price_of_servers_is_their_seconds_over_those_in_this_process():
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6).map(tuple), max_size=12, unique=True))
 def test_packed_texts_hold_each_prefix_once_and_none_is_longer_than_the_longest(texts):
     prefixes = {text[: i + 1] for text in texts for i in range(len(text))}
-    packed = _packed(texts)
-    assert sum(map(len, packed)) == len(prefixes)
-    assert all(len(text) <= max(map(len, texts)) for text in packed)
+    every = packed(texts)
+    assert sum(map(len, every)) == len(prefixes)
+    assert all(len(text) <= max(map(len, texts)) for text in every)
 
 
 def test_the_floor_of_sampling_has_each_completions_length_and_that_of_a_search_equal_parts():
     completions = tuple(Completion(("x",), tokens, True) for tokens in (3, 4, 0))
     sampled = SearchResult("p", completions, Cost(generated=7))
-    assert _lengths((1, 2), sampled) == [((1, 2), 3), ((1, 2), 4)]
+    assert lengths_of((1, 2), sampled) == [((1, 2), 3), ((1, 2), 4)]
     pruned_too = replace(sampled, cost=Cost(generated=11))
-    assert _lengths((1, 2), pruned_too) == [((1, 2), 4), ((1, 2), 4), ((1, 2), 3)]
+    assert lengths_of((1, 2), pruned_too) == [((1, 2), 4), ((1, 2), 4), ((1, 2), 3)]
 
 
 def test_a_request_clock_counts_the_time_without_requests_only(monkeypatch):
