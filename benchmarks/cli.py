@@ -45,6 +45,11 @@ def add_commands(commands: Any) -> None:
     kills.add_argument("more", nargs="*", metavar="-- ARGUMENT", help="passed on to tts-study run, such as -- --ray")
     kills.set_defaults(command=_kills)
 
+    driver = commands.add_parser("driver", help="how many tokens a second one driver takes care of, at a Llama's sizes")
+    driver.add_argument("--n", type=positive, default=64, help="completions of each problem")
+    driver.add_argument("--problems", type=positive, default=16, help="the number of problems, all at once")
+    driver.set_defaults(command=_driver)
+
     answers = commands.add_parser("answers", help="equality of answers beside math-verify, and its speed")
     answers.add_argument("--answers", type=Path, help='JSONL with gold "answer"s; the micro test set if not given')
     answers.add_argument("--cases", type=Path, help="instead: count hand-judged cases by kind, beside math-verify")
@@ -123,6 +128,16 @@ def _ray(arguments: argparse.Namespace) -> None:
     if arguments.workers:
         asked = {"n": arguments.n, "seed": arguments.seed, "workers": arguments.workers}
         print(asyncio.run(bench_workers(profile, problems, **asked)))
+
+
+def _driver(arguments: argparse.Namespace) -> None:
+    from benchmarks.driver import run_driver_bench
+
+    async def told() -> None:
+        async for line in run_driver_bench(n=arguments.n, problems=arguments.problems):
+            print(line, flush=True)
+
+    asyncio.run(told())
 
 
 def _answers(arguments: argparse.Namespace) -> None:

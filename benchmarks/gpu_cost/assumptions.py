@@ -44,7 +44,8 @@ class Assumptions:
     usd: float = _given(3, f"{GUESS}: an H100 for an hour; offers of 2 to 4 in 2026")
     start: float = _given(3, f"{GUESS}: minutes until a pair of engines is up")
     text: float = _given(4.5, f"{GUESS}: bytes that a run file holds for a generated token")
-    driver: float = _given(20, "ms of the driver a problem, n = 256: `python -m benchmarks ray`, rounded up")
+    storing: float = _given(20, "ms of the driver a problem, n = 256: `python -m benchmarks ray`, rounded up")
+    driver: float = _given(10_000, "tokens/s that one driver sustains in a search: `python -m benchmarks driver`")
 
     @property
     def solution(self) -> float:

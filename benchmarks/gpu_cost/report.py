@@ -1,7 +1,7 @@
 """The simulator's answers as Markdown tables: what `python -m benchmarks gpu_cost` prints."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from benchmarks.gpu_cost.assumptions import Assumptions
@@ -14,6 +14,15 @@ from tts_study.runs.store import Run
 LADDER = ("1b", "3b", "8b", "70b")
 FLEETS = (1, 8, 64)  # GPUs
 LARGER = 100  # times the size
+SIZES = (24, 48, 80)  # GB of a GPU
+FEWEST = 16  # sequences at once: with fewer, a GPU is mostly idle
+SMALL_PRM = "Skywork/Skywork-o1-Open-PRM-Qwen-2.5-1.5B"
+ALIKE = {SMALL_PRM: "Qwen/Qwen2.5-Math-1.5B-Instruct"}  # but for its head of one output
+FITTED = [
+    *(("llama", policy, PROFILES["llama"].prm) for policy in LADDER),
+    *(("qwen2.5", policy, PROFILES["qwen2.5"].prm) for policy in ("0.5b", "1.5b", "3b", "7b")),
+    *(("qwen2.5", policy, SMALL_PRM) for policy in ("0.5b", "1.5b", "3b", "7b")),
+]
 Table = list[Sequence[str]]
 
 
@@ -27,6 +36,7 @@ def report(given: Assumptions, runs: Mapping[Path, Run]) -> str:
         "One problem": _problem(given),
         "One seed, GPU-hours": _seed(pairs, given),
         "The whole study": _study(pairs, given),
+        "What fits one GPU": _fitting(given),
         "Against search-and-learn": search_and_learn(pairs["1b"], given),
         f"{LARGER} times the size": _larger(pairs, given),
     }
@@ -107,6 +117,21 @@ def _study(pairs: Mapping[str, Pair], given: Assumptions) -> Table:
     )]  # fmt: skip
 
 
+def _fitting(given: Assumptions) -> Table:
+    """Sequences for which one GPU has room beside the weights of a policy and a PRM."""
+    table: Table = [("profile", "policy", "PRM", *(f"{size} GB" for size in SIZES))]
+    for profile, policy, prm in FITTED:
+        pairs = [_pair(PROFILES[profile].policies[policy], prm, replace(given, memory=size)) for size in SIZES]
+        rooms = [pair.room(1) for pair in pairs]
+        fits = [f"{room:,.0f}" if room >= FEWEST else "does not fit" for room in rooms]
+        table.append((profile, policy, prm.partition("/")[2], *fits))
+    return table
+
+
+def _pair(policy: str, prm: str, given: Assumptions) -> Pair:
+    return Pair(shape_of(policy), shape_of(ALIKE.get(prm, prm)), given)
+
+
 def _wall(pairs: Sequence[Pair], total: Sequence[float], gpus: int) -> str:
     if any(pair.gpus > gpus for pair in pairs):
         return "does not fit"
@@ -119,6 +144,7 @@ def _larger(pairs: Mapping[str, Pair], given: Assumptions) -> Table:
     every = [work for works in study_work(given).values() for work in works]
     searches = given.problems * given.seeds * len(pairs) * len(every)
     generated = given.problems * given.seeds * len(pairs) * sum(work.generated for work in every)
+    driving = (searches * given.storing / 1e3 + generated / given.driver) / 3600
     largest = given.problems * max(work.generated for work in every) * given.text
     slowest = max(pair.slowest() for pair in pairs.values())
     rows = [
@@ -126,10 +152,10 @@ def _larger(pairs: Mapping[str, Pair], given: Assumptions) -> Table:
         ("USD", total * given.usd, 0),
         ("generated tokens, 10⁹", generated / 1e9, 1),
         ("problems searched", searches, 0),
-        ("hours of the driver", searches * given.driver / 1e3 / 3600, 1),
+        ("hours of the driver", driving, 1),
         ("all run files, GB", generated * given.text / 1e9, 0),
         ("the largest run file, GB, read whole to resume or to analyse", largest / 1e9, 2),
-        ("GPUs that one driver keeps busy", total / (searches * given.driver / 1e3 / 3600), 0),
+        ("GPUs that one driver keeps busy", total / driving, 0),
         ("seconds that the longest solution takes, whatever the GPUs", slowest * 3600, 0),
     ]
     constant = {rows[-1][0], rows[-2][0]}

@@ -74,12 +74,12 @@ class Pair:
     @property
     def gpus(self) -> int:
         """The fewest GPUs on which both fit, with a batch."""
-        return next((count for count in GPU_COUNTS if self._room(count) >= LEAST_BATCH), GPU_COUNTS[-1])
+        return next((count for count in GPU_COUNTS if self.room(count) >= LEAST_BATCH), GPU_COUNTS[-1])
 
     @property
     def batch(self) -> float:
         """Sequences that are decoded at once: as many as wanted, or as the KV cache holds."""
-        return min(self.given.sequences, self._room(self.gpus))
+        return min(self.given.sequences, self.room(self.gpus))
 
     def sequence_bytes(self) -> float:
         """KV cache of one whole sequence, in both models."""
@@ -87,7 +87,8 @@ class Pair:
         judged = given.prm_prompt + given.steps * (given.step + given.prm_turn)
         return kv_bytes(self.policy, given.prompt + given.solution) + kv_bytes(self.prm, judged)
 
-    def _room(self, gpus: int) -> float:
+    def room(self, gpus: int) -> float:
+        """Whole sequences for which so many GPUs have room beside the weights."""
         free = gpus * self.given.memory * 1e9 * self.given.memory_share
         return (free - self.policy.weight_bytes - self.prm.weight_bytes) / self.sequence_bytes()
 

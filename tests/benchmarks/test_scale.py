@@ -31,6 +31,21 @@ def test_the_page_shows_what_the_command_prints_and_no_other_number(capsys):
     assert numbers <= set(re.findall(r"\d[\d.,]*\d|\d", printed)), "every number of the text is in a table"
 
 
+def test_the_simulators_tables_on_the_page_about_gpus_are_what_it_prints():
+    printed = set(report(GIVEN, {}).splitlines())
+    sections = re.split(r"^## ", (ROOT / "docs" / "gpu.md").read_text(), flags=re.MULTILINE)
+    shown = [line for part in sections if part.startswith(("The blog", "What fits")) for line in part.splitlines()]
+    rows = [line for line in shown if line.startswith("|")]
+    assert len(rows) > 20 and set(rows) <= printed, "run `python -m benchmarks gpu_cost` and paste its tables"
+
+
+def test_what_fits_a_gpu_is_what_is_left_beside_the_weights():
+    pair = ladder(GIVEN)["1b"]
+    free = GIVEN.memory * 1e9 * GIVEN.memory_share - pair.policy.weight_bytes - pair.prm.weight_bytes
+    (row,) = (line for line in report(GIVEN, {}).splitlines() if line.startswith("| llama | 1b | Llama3.1-8B"))
+    assert row.split(" | ")[5] == f"{free / pair.sequence_bytes():,.0f} |"
+
+
 def test_tokens_follow_the_trees_that_can_be_drawn_by_hand():
     given = replace(GIVEN, steps=2, step=5, prompt=7, prm_prompt=3, prm_turn=1, block=4)
     best = work("best_of_n", 8, given)
