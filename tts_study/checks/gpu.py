@@ -160,7 +160,7 @@ async def _search(
     strategy = find(name).search
     search = Search(strategy, policy, prm, n, 5, arguments_of(strategy, profile, strategy.options({})))
     for engine in (policy.engine, prm.engine):  # what was drawn before must not help
-        await (await engine.start()).reset_prefix_cache()
+        await engine.forget()
     began = time.perf_counter()
     results = await asyncio.gather(*map(search.solve, problems))
     measured.seconds[name] = time.perf_counter() - began
