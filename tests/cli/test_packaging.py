@@ -139,3 +139,8 @@ def test_no_package_but_torch_and_its_companions_is_looked_up_outside_pypi():
     assert pages and all(re.fullmatch(r"https://download.pytorch.org/whl/cpu/(torch\w*)/", page) for page in pages)
     for environment in ("environment.yml", "environment-gpu.yml"):
         assert "-c constraints.txt" in yaml.safe_load((ROOT / environment).read_text())["dependencies"][-1]["pip"]
+
+
+def test_the_citation_states_the_packages_version_and_licence():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
