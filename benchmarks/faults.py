@@ -1,8 +1,7 @@
 """What happens when something fails: each fault is provoked several times, on scripted engines and small files.
 
 A fault has ended well if the run said why in one sentence (`UserError`), or was resumed and contains every problem
-exactly once with the results of an undisturbed run. docs/reliability.md keeps the table that `python -m benchmarks
-faults` prints.
+exactly once with the results of an undisturbed run. docs/reliability.md says what is checked where.
 """
 
 import asyncio

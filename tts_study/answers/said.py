@@ -31,9 +31,9 @@ _NOUN = (
     r"final result(?![a-z]))"
 )
 _ENGLISH = rf"{_NOUN}\**{_ABOUT}\**\s*{_VERB}"
-_HEADING = r"^[#*_\s>✅-]*(?:the\s+)?(?:final\s+|correct\s+)?answer[*_\s]*$"
+_HEADING = r"^[#*_\s>✅-]{0,20}(?:the\s+)?(?:final\s+|correct\s+)?answer[*_\s]*$"
 _OTHERS = (
-    r"(?:最终|最后|正确|所以|因此)*(?:答案|答)\s*(?:应该|应当|应)?\s*(?:是|为|為|等于|[:：])+|(?:故|应|應|因此)选(?:择)?\s*[:：]?|"
+    r"(?:最终|最后|正确|所以|因此){0,4}(?:答案|答)\s*(?:应该|应当|应)?\s*(?:是|为|為|等于|[:：])+|(?:故|应|應|因此)选(?:择)?\s*[:：]?|"
     r"(?:答え|正解|解答|答)(?:は|[:：])\**|(?:정답|답)(?:은|는|[:：])\**|"
     r"r[ée]ponse(?:\s+(?:finale|correcte))?\s*(?:est|:)\**\s*:?|respuesta(?:\s+(?:final|correcta))?\s*(?:es|:)\**\s*:?|"
     r"antwort\s*(?:ist|lautet|:)\**\s*:?|(?:ist|lautet)\s+die\s+antwort|antwort(?=\s*\**\s*\d)|"
