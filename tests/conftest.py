@@ -7,15 +7,13 @@ from pathlib import Path
 import family_tokenizers
 import pytest
 import torch
+from engine_settings import SHARED
 from transformers import PreTrainedTokenizerFast
 
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.micro.models import CONTEXT, ModelSpec, build_model
 from tts_study.micro.tokenizer import END, build_tokenizer
-
-# what the engines of tests have in common
-SHARED = {"max_model_len": 512, "max_num_seqs": 64, "block_size": 16, "kv_cache_gib": 0.25}
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from conftest import SHARED
+from engine_settings import SHARED
 
 from tts_study.engines import background, in_flight
 from tts_study.engines.policy import PolicySettings, VllmPolicy

@@ -12,7 +12,7 @@ from dataclasses import replace
 import psutil
 import pytest
 import torch
-from conftest import SHARED
+from engine_settings import SHARED
 from transformers import AutoModelForCausalLM
 
 from tts_study.engines.engine import EngineSettings

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from conftest import SHARED
+from engine_settings import SHARED
 
 from tts_study.cli import main
 from tts_study.engines import servers as transport
