@@ -93,7 +93,7 @@ def test_a_search_runs_and_keeps_its_tree(engines, capsys, data, tmp_path, strat
         (["--policy", "no/such/folder"], "unknown policy 'no/such/folder': choose one of 1b"),
         (["--prm", "no/such/folder"], "there is no model in 'no/such/folder'"),
         (["--n", "0"], "n must be at least 1, and 0 is not"),
-        (["--n", "two"], "argument --n: invalid int value: 'two'"),
+        (["--n", "two"], "argument --n: it must be a whole number, and 'two' is not"),
         (["--strategy", "greedy"], "n must be 1, and 2 is not"),
         (["--strategy", "dvts", "--beam-width", "3"], "n must be a multiple of 3, and 2 is not"),
         (["--strategy", "beam_search", "--lookahead", "-1"], "lookahead must be at least 0, and '-1' is not"),
