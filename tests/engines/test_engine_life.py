@@ -308,6 +308,6 @@ def test_after_jupyters_stop_button_or_a_killed_engine_the_next_cell_works(polic
     command = [sys.executable, str(script), str(policy_folder)]
     done = subprocess.run(command, capture_output=True, text=True, start_new_session=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
-    told, alive = done.stdout.strip().splitlines()
+    told, alive = (line for line in done.stdout.splitlines() if line.startswith(("lost", "alive")))  # vLLM prints too
     assert told.startswith("lost: EngineLost The engine of ") and "died: its process was ended by SIGKILL" in told
     assert alive == "alive"

@@ -165,7 +165,8 @@ def test_a_last_step_costs_little_once_the_steps_before_it_were_scored(prm, run)
 @pytest.mark.engine
 def test_what_is_asked_apart_within_a_burst_is_scored_together(prm, run, loop, monkeypatch):
     sent = []
-    encode = run(prm.engine.start()).encode
+    run(prm.engine.start())
+    encode = prm.engine._llm.encode
 
     def noted(*request):
         sent.append(loop.time())
@@ -181,7 +182,7 @@ def test_what_is_asked_apart_within_a_burst_is_scored_together(prm, run, loop, m
         scores = await asyncio.gather(*map(ask, range(3)))
         return scores, max(sent) - min(sent)
 
-    monkeypatch.setattr(run(prm.engine.start()), "encode", noted)
+    monkeypatch.setattr(prm.engine._llm, "encode", noted)
     scores, apart = run(ask_apart())
     monkeypatch.setattr(prm.engine, "settings", replace(prm.settings, burst=1.0))
     same, together = run(ask_apart(burst=1.0))
