@@ -37,6 +37,7 @@ notebooks/*
 :caption: Pages
 :glob:
 docs/*
+CONTRIBUTING
 data/micro/README
 data/micro/*/README
 ```

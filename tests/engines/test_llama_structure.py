@@ -72,7 +72,7 @@ async def test_a_notebook_runs_with_the_profile_llama(profile, tmp_path, monkeyp
     monkeypatch.setenv(paths.OUT, str(tmp_path / "out"))
     names = await run_cells(NOTEBOOK, profile=profile, n=N, n_problems=len(TEXTS), fresh=True)
 
-    run, graded = names["run"].run, names["graded"]
+    (run,), graded = names["found"].runs.values(), names["found"].samples
     tokenizer = family_tokenizers.llama3()
     for problem, result in zip(run.problems, run.results, strict=True):
         prompt = PROMPT.format(system=MATH_SYSTEM_PROMPT, problem=problem.text)
