@@ -21,8 +21,10 @@ def test_every_module_of_vllm_that_is_imported_is_in_the_manifest():
 
 
 def test_what_is_installed_is_what_the_gpu_build_holds():
-    own = "vllm/platforms/__init__.py"  # it names the build's platform, one of three files that differ between the builds
+    own = "vllm/platforms/__init__.py"  # names the platform of its build
     differs = [
-        file for file, digest in MANIFEST["sha256"].items() if file != own and vllm_modules.installed_hash(file) != digest
+        file
+        for file, digest in MANIFEST["sha256"].items()
+        if file != own and vllm_modules.installed_hash(file) != digest
     ]
     assert not differs, f"the installed vLLM differs from the GPU build's in {', '.join(differs)}: {RENEW}"
