@@ -290,9 +290,9 @@ if __name__ == "__main__":
         found += pool.map(lambda _: asyncio.run(cell()), range(2))
     assert all(each == found[0] for each in found)
     (engine,) = policy.engine._llm.engine_core.resources.engine_manager.processes
-    os.kill(engine.pid, signal.SIGKILL)
+    threading.Timer(0.5, os.kill, (engine.pid, signal.SIGKILL)).start()  # idle, it would be replaced without a word
     try:
-        asyncio.run(cell(500))
+        asyncio.run(cell(2000))
     except Exception as error:
         print("lost:", type(error).__name__, error, flush=True)
     assert asyncio.run(cell()) == found[0]
@@ -301,7 +301,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.xfail(strict=False, reason="its moments are by the clock: passed alone, failed once beside other tests")
 @pytest.mark.engine
 def test_after_jupyters_stop_button_or_a_killed_engine_the_next_cell_works(policy_folder, tmp_path):
     script = tmp_path / "notebook.py"
