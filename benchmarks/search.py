@@ -24,7 +24,7 @@ import psutil
 
 from benchmarks.engines import WARM_UP
 from benchmarks.request_clock import ClockedPolicy, ClockedPRM
-from tts_study.checks.plain import lengths_of, packed, plain_llm, shut_down, tokens_prompts
+from tts_study.checks.plain import generation, lengths_of, packed, plain_llm, shut_down, tokens_prompts
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
 from tts_study.errors import UserError
@@ -239,23 +239,15 @@ def _marked(prm: VllmPRM, problem: Problem, solutions: Iterable[tuple[str, ...]]
 def _generate_plainly(settings: PolicySettings, searches: Sequence[Searched]) -> list[Time]:
     llm = plain_llm(settings)
     clocks = Clocks(policy=_started())
-    from vllm import SamplingParams
 
-    def generate(lengths: Sequence[tuple[tuple[int, ...], int]]) -> Time:
-        params = [
-            SamplingParams(
-                temperature=settings.temperature, top_p=settings.top_p, max_tokens=length, ignore_eos=True,
-                detokenize=False,
-            )
-            for _, length in lengths
-        ]  # fmt: skip
-        prompts = tokens_prompts([prompt for prompt, _ in lengths])
+    def timed(lengths: Sequence[tuple[tuple[int, ...], int]]) -> Time:
+        generate = generation(llm, settings, lengths)
         began = clocks.now()
-        llm.generate(prompts, params, use_tqdm=False)
+        generate()
         return clocks.now() - began
 
-    generate(searches[0].lengths[: settings.max_num_seqs])
-    times = [generate(searched.lengths) for searched in searches]
+    timed(searches[0].lengths[: settings.max_num_seqs])
+    times = [timed(searched.lengths) for searched in searches]
     shut_down(llm)
     return times
 

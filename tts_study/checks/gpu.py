@@ -15,7 +15,7 @@ from typing import Any
 
 from tts_study import tree
 from tts_study.checks import machine
-from tts_study.checks.plain import lengths_of, packed, plain_llm, shut_down, tokens_prompts
+from tts_study.checks.plain import generation, lengths_of, packed, plain_llm, shut_down, tokens_prompts
 from tts_study.checks.report import Report, Verdict
 from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.prm import VllmPRM
@@ -183,19 +183,11 @@ def _read(prm: VllmPRM, problem: Problem, result: SearchResult) -> Texts:
 def _generate_plainly(profile: Profile, measured: Measured) -> tuple[Verdict, str]:
     settings = policy_settings(profile)
     llm = plain_llm(settings)
-    from vllm import SamplingParams
-
     try:
         for name, lengths in [("warm", measured.lengths["sampling"][:16]), *measured.lengths.items()]:
-            params = [
-                SamplingParams(
-                    temperature=settings.temperature, top_p=settings.top_p, max_tokens=length, ignore_eos=True,
-                    detokenize=False,
-                )
-                for _, length in lengths
-            ]  # fmt: skip
+            generate = generation(llm, settings, lengths)
             began = time.perf_counter()
-            llm.generate(tokens_prompts([prompt for prompt, _ in lengths]), params, use_tqdm=False)
+            generate()
             measured.seconds[f"{name}, generated plainly"] = time.perf_counter() - began
     finally:
         shut_down(llm)

@@ -4,11 +4,13 @@ The floor of a search is what plain vLLM takes for as many tokens as it generate
 batch is full, and then for one pass over each token that the PRM had to read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from tts_study.engines.engine import EngineSettings
+from tts_study.engines.policy import PolicySettings
 from tts_study.engines.vllm import local_engine
 from tts_study.records import SearchResult
 
@@ -44,6 +46,22 @@ def plain_llm(settings: EngineSettings, **overrides: Any) -> "LLM":
     from vllm import LLM
 
     return LLM(**args)
+
+
+def generation(
+    llm: "LLM", settings: PolicySettings, lengths: Sequence[tuple[tuple[int, ...], int]]
+) -> Callable[[], object]:
+    """The generation of as many tokens for each prompt as `lengths` says, ready to be timed."""
+    from vllm import SamplingParams
+
+    params = [
+        SamplingParams(
+            temperature=settings.temperature, top_p=settings.top_p, max_tokens=length, ignore_eos=True,
+            detokenize=False,
+        )
+        for _, length in lengths
+    ]  # fmt: skip
+    return partial(llm.generate, tokens_prompts([prompt for prompt, _ in lengths]), params, use_tqdm=False)
 
 
 def shut_down(llm: "LLM") -> None:
