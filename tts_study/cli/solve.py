@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from tts_study.cli.numbers import natural, positive
 from tts_study.cli.profile import add_options, add_profile, options_of, profile_of
 from tts_study.errors import one_line
+from tts_study.tree import original
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ def tree_lines(result: "SearchResult") -> "Iterator[str]":
     nodes = result.tree
     children: dict[int | None, list[int]] = {}
     for i, node in enumerate(nodes):
-        parent = node.parent if node.parent is None or nodes[node.parent].twin is None else nodes[node.parent].twin
+        parent = None if node.parent is None else original(nodes, node.parent)
         children.setdefault(parent, []).append(i)
 
     def below(parent: int | None, depth: int) -> "Iterator[str]":
