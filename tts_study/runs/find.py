@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from tts_study import paths
 from tts_study.errors import UserError
 from tts_study.runs.store import Header
 
@@ -38,6 +39,7 @@ def header_of(path: Path) -> Header | None:
     Raises:
         UserError: the file cannot be read.
     """
+    paths.check_regular(path)
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             header = json.loads(file.readline())
