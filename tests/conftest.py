@@ -16,6 +16,17 @@ from tts_study.micro.models import CONTEXT, ModelSpec, build_model
 from tts_study.micro.tokenizer import END, build_tokenizer
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="also run what takes minutes and shows little more")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--full"):
+        for item in items:
+            if "full" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="takes minutes: make test ARGS='--full PATH' runs it"))
+
+
 @pytest.fixture(scope="session")
 def micro_tokenizer() -> PreTrainedTokenizerFast:
     return build_tokenizer(CONTEXT)

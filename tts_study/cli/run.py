@@ -6,11 +6,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tts_study.cli.numbers import natural, whole
+from tts_study.cli.numbers import natural, positive, whole
 from tts_study.cli.profile import add_options, add_profile, options_of, profile_of
 
 if TYPE_CHECKING:
     from tts_study.runs.store import Run
+
+LIMITS = {
+    "start": ("a worker's engines to start", "half an hour"),
+    "problem": ("a problem at a worker", "an hour"),
+    "run": ("the whole run", "a week"),
+}
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,6 +33,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     run.add_argument("--shard", metavar="I/K", help="every K-th problem from the I-th on; `merge` joins shards")
     run.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help="on a Ray cluster: at an address, or here")
     run.add_argument("--workers", type=whole, help="pairs of engines on it; as many as its GPUs carry if not given")
+    for name, (what, hours) in LIMITS.items():
+        flag = f"--{name}-limit"
+        run.add_argument(flag, type=positive, metavar="SECONDS", help=f"on Ray: for {what}; {hours} if not given")
     run.set_defaults(command=_run)
 
 
@@ -55,8 +64,12 @@ def _run(arguments: argparse.Namespace) -> None:
             if arguments.ray is None:
                 return await run_spec(spec, path=path, shard=shard)
             from tts_study.runs.ray import run_on_ray
+            from tts_study.runs.workers import Limits
 
-            cluster = {"address": arguments.ray or None, "workers": arguments.workers}
+            given = {
+                name: getattr(arguments, f"{name}_limit") for name in LIMITS if getattr(arguments, f"{name}_limit")
+            }
+            cluster = {"address": arguments.ray or None, "workers": arguments.workers, "limits": Limits(**given)}
             return await run_on_ray(spec, path=path, shard=shard, **cluster)
         finally:
             await ENGINES.close()

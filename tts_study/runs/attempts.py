@@ -1,28 +1,31 @@
 """Which problems are tried again, and how: a problem that kills its engine must not take its neighbours with it.
 
 All problems are tried together. Those that were in flight when an engine was lost are tried again when the others are
-done, one at a time: an engine that is lost at a single problem shows which one it is, and only that is given up.
+done, one at a time for each engine: an engine that is lost at a single problem shows which one it is, and only that is
+given up.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from tts_study.errors import EngineLost, RunStopped, UserError
 from tts_study.records import Problem
 
 Outcome = Exception | None  # why a problem failed
-Solve = Callable[[Problem], Awaitable[Outcome]]
+Solve = Callable[[Problem], Coroutine[Any, Any, Outcome]]
 LOSSES = 3  # engines lost in a row, with all that they were asked: then no problems are tried together any more
 ALONE = 5  # engines lost in a row at a single problem each: then it is not the problems
 
 
-async def tried(problems: Sequence[Problem], solve: Solve, concurrency: int) -> list[Outcome]:
+async def tried(problems: Sequence[Problem], solve: Solve, concurrency: int, workers: int = 1) -> list[Outcome]:
     """Try every problem, up to `concurrency` of them at once, and again alone if it may have been another's fault.
 
     Args:
         problems: what to solve.
         solve: solves one of them, and returns why it failed.
         concurrency: most problems at once.
+        workers: how many problems can be tried at once and still have an engine each to themselves.
 
     Raises:
         RunStopped: `solve` raised it, or engines are lost whatever they are asked.
@@ -38,19 +41,30 @@ async def tried(problems: Sequence[Problem], solve: Solve, concurrency: int) -> 
         lost_in_row = lost_in_row + 1 if isinstance(outcome, EngineLost) else 0
         return outcome
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(together(problem)) for problem in problems]
-    except ExceptionGroup as stopped:
-        raise stopped.exceptions[0] from None
-    outcomes = {problem: task.result() for problem, task in zip(problems, tasks, strict=True)}
-    in_row = 0
-    for problem in [problem for problem, outcome in outcomes.items() if isinstance(outcome, EngineLost)]:
-        outcome = await solve(problem)
-        in_row = in_row + 1 if isinstance(outcome, EngineLost) else 0
-        if in_row == ALONE:
-            raise RunStopped(f"{ALONE} engines in a row were lost, each at a single problem: {outcome}")
+    outcomes = dict(zip(problems, await _all(together, problems), strict=True))
+    suspects = [problem for problem, outcome in outcomes.items() if isinstance(outcome, EngineLost)]
+    room, lost_in_row = asyncio.Semaphore(workers), 0
+
+    async def alone(problem: Problem) -> Outcome:
+        nonlocal lost_in_row
+        async with room:
+            outcome = await solve(problem)
+        lost_in_row = lost_in_row + 1 if isinstance(outcome, EngineLost) else 0
+        if lost_in_row == ALONE * workers:
+            raise RunStopped(f"{lost_in_row} engines in a row were lost, each at a single problem: {outcome}")
         if isinstance(outcome, EngineLost):
             outcome = UserError(f"an engine was lost each time it was tried, also alone: {outcome}")
-        outcomes[problem] = outcome
+        return outcome
+
+    outcomes |= zip(suspects, await _all(alone, suspects), strict=True)
     return [outcomes[problem] for problem in problems]
+
+
+async def _all(attempt: Solve, problems: Sequence[Problem]) -> list[Outcome]:
+    """Attempt all problems at once; the first exception ends the others and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(attempt(problem)) for problem in problems]
+    except ExceptionGroup as stopped:
+        raise stopped.exceptions[0] from None
+    return [task.result() for task in tasks]

@@ -41,11 +41,13 @@ async def collect(
     header: Header,
     title: str,
     concurrency: int,
+    workers: int = 1,
     progress: bool = True,
 ) -> Run:
     """Let problems be solved, up to `concurrency` of them at once, adding to the run stored in `path`.
 
-    Problems that are stored already are not searched again. A problem that fails does not take the others with it.
+    Problems that are stored already are not searched again. A problem that fails does not take the others with it; one
+    at which an engine was lost is tried again alone, and with several `workers` as many of those at once.
 
     Raises:
         UserError: `path` holds another run, or one by another sampler; or problems failed (the rest is stored).
@@ -74,7 +76,7 @@ async def collect(
                 await solver.start()
                 writer.drawn_by(solver.sampler)
                 bar.start_clock()
-                outcomes = await tried(todo, lambda problem: solve(problem, writer, bar), concurrency)
+                outcomes = await tried(todo, lambda problem: solve(problem, writer, bar), concurrency, workers)
             _raise_failures(path, todo, outcomes)
     return store.load(path).of(problems)
 

@@ -4,6 +4,7 @@ The driver gives every worker as many problems as keep its engines busy (`worker
 run file as it comes back (`collect`).
 """
 
+import asyncio
 import logging
 import os
 import re
@@ -13,24 +14,33 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from tts_study.errors import UserError
+from tts_study.errors import UserError, one_line
 from tts_study.runs.collect import collect
+from tts_study.runs.identity import software_and_weights
 from tts_study.runs.run import at_once, searcher
 from tts_study.runs.shards import WHOLE, Shard
 from tts_study.runs.spec import RunSpec
 from tts_study.runs.store import Run
-from tts_study.runs.workers import Workers
+from tts_study.runs.workers import LIMITS, Limits, Workers
 from tts_study.strategies import by_value
 
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Be connected to a Ray cluster: the one at `address`, or one that runs here already, or a new one on this machine.
+    """Be connected to a Ray cluster: the one at `address` or $RAY_ADDRESS, or a new one of this machine alone.
+
+    Ray by itself would join any cluster that a file in /tmp names, and everybody can write such a file. Whoever can
+    connect to a cluster runs code on it: a new one asks for a token (Ray sees to that), and one at an address is shown
+    the token that is at hand, for which Ray alone would want a second variable ($RAY_AUTH_MODE).
 
     Raises:
-        UserError: Ray is not installed, or there is no cluster.
+        UserError: Ray is not installed, or there is no cluster, or it does not accept the token.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = address or os.environ.get("RAY_ADDRESS")
+    token = has_token()
+    if address and token:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is imported
     try:
         import ray
     except ImportError:
@@ -39,14 +49,29 @@ def connected(address: str | None) -> Iterator[None]:
         if address and re.fullmatch(r"[^/]+:\d+", address):  # Ray itself would try for minutes
             host, port = address.rsplit(":", 1)
             socket.create_connection((host, int(port)), timeout=10).close()
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-    except (OSError, ValueError, RuntimeError, OverflowError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"cannot reach a Ray cluster at {address}: {reason} (`ray start --head` starts one)") from None
+        ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    except (OSError, ValueError, RuntimeError, OverflowError, ray.exceptions.RayError) as error:
+        reason = one_line(str(error).strip().splitlines()[0])
+        if not address:
+            raise UserError(f"cannot start a Ray cluster on this machine: {reason}") from None
+        wanted = "another token than the one here" if token else "a token, and none is here"
+        raise UserError(
+            f"cannot reach a Ray cluster at {address}: {reason} (`ray start --head` starts one; it may want {wanted}: "
+            "docs/cluster.md)"
+        ) from None
+    if address and not token:
+        print(f"no token is asked for at {address}: whoever reaches it can run code there (docs/cluster.md)")
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def has_token() -> bool:
+    """Whether there is a token for Ray clusters here, in one of the three places where Ray looks for it."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return True
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token").is_file()
 
 
 def room(gpus: int) -> tuple[int, int]:
@@ -66,6 +91,7 @@ async def run_on_ray(
     shard: Shard = WHOLE,
     address: str | None = None,
     workers: int | None = None,
+    limits: Limits = LIMITS,
 ) -> Run:
     """As `runs.run_spec`, with the engines in workers on a Ray cluster.
 
@@ -75,9 +101,10 @@ async def run_on_ray(
         shard: the part of the problems to search.
         address: the cluster's; see `connected`.
         workers: pairs of policy and PRM; on GPUs as many as there is room for if None, else one.
+        limits: how long to wait for workers, their replies, and the run.
 
     Raises:
-        UserError: as there; or there is no cluster, or no room for the workers.
+        UserError: as there; or there is no cluster, no room for the workers, no worker left, or no time.
     """
     profile = spec.profile
     header = spec.header | shard.describe(spec.problems)
@@ -89,12 +116,22 @@ async def run_on_ray(
             raise UserError(f"the Ray cluster has room for {most} workers of {of_what} each, not for {wanted}")
         _send_strategies()
         each = at_once(profile, spec.n)
-        solver = Workers(partial(searcher, spec), workers=wanted, each=each, gpus=gpus)
+        identity = partial(software_and_weights, profile, spec.search.needs_prm)
+        make = partial(searcher, spec)
+        solver = Workers(make, workers=wanted, each=each, gpus=gpus, limits=limits, identity=identity)
         title = f"{spec.search.name} n={spec.n} on {wanted} worker{'s' * (wanted > 1)}"
         try:
-            return await collect(
-                shard.of(spec.problems), solver, path=path, header=header, title=title, concurrency=wanted * each
-            )
+            async with asyncio.timeout(limits.run) as clock:
+                return await collect(
+                    shard.of(spec.problems), solver, path=path, header=header, title=title,
+                    concurrency=wanted * each, workers=wanted,
+                )  # fmt: skip
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            raise UserError(
+                f"the run took longer than {limits.run:g} s: the same command resumes it from {path}"
+            ) from None
         finally:
             await solver.close()
 

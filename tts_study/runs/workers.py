@@ -1,7 +1,8 @@
 """Workers on a Ray cluster: actors that solve problems, and a solver that hands problems out to them.
 
-A worker that is lost with its process, its engine or its node is replaced, and the problems that it was at are handed
-out again: nobody else has to know, since a problem's result depends on no other's.
+Ray restarts a worker whose process or node is lost (`max_restarts`) and repeats its start (`max_task_retries`). By hand
+is what Ray has no word for: time limits, and that a problem is not sent again beside the others, since it may be the
+one that the worker was lost at (`attempts` sends it again, and alone).
 """
 
 import asyncio
@@ -10,54 +11,91 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tts_study.errors import EngineLost, UserError
+from tts_study.errors import EngineLost, RunStopped, UserError, one_line
 from tts_study.records import Problem, SearchResult
 from tts_study.runs.collect import Solver
 from tts_study.runs.engines import ENGINES
+from tts_study.runs.identity import Identity, check_equal, software
 
 MakeSolver = Callable[[], Awaitable[Solver]]
-ATTEMPTS = 3  # at a problem, or at starting a worker: who loses that many workers in a row has no bad luck
-PATIENCE = 600.0  # seconds that a worker may wait for a place on the cluster
+STARTS = 3  # of a worker in a row: one that is lost in each of them will be lost in the next, too
 GOODBYE = 20.0  # seconds that workers get to shut their engines down
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long what a run waits for may take, in seconds; what takes longer is lost.
+
+    Attributes:
+        place: until the cluster has room for a worker.
+        start: until a worker's engines are up.
+        problem: until a worker's reply, with as many problems beside it as the worker has in hand.
+        run: all of it; what is finished then is kept.
+    """
+
+    place: float = 600.0
+    start: float = 1800.0
+    problem: float = 3600.0
+    run: float = 7 * 24 * 3600.0
+
+
+LIMITS = Limits()
+
+
+class WorkerLost(EngineLost):
+    """The worker itself is gone, and not only its engine: Ray restarts it."""
 
 
 class Worker:
     """What runs as an actor: a solver in a process of its own, that does not know of the others."""
 
-    def __init__(self, make: MakeSolver) -> None:
-        self._make = make
-
-    async def place(self) -> None:
-        """Answer as soon as there is a place for it on the cluster."""
+    def __init__(self, make: MakeSolver, identity: Callable[[], Identity], expected: Identity) -> None:
+        self._make, self._identity, self._expected = make, identity, expected
+        self._solver: Solver | None = None
+        self._starting = asyncio.Lock()
 
     async def start(self) -> str:
-        """Start the engines, and report what draws the samples."""
-        self._solver = await self._make()
-        await self._solver.start()
-        return self._solver.sampler
+        """Start the engines unless they are up, and report what draws the samples.
+
+        Raises:
+            UserError: this worker is not the driver's equal.
+        """
+        return (await self._started()).sampler
 
     async def solve(self, problem: Problem) -> SearchResult:
         """Search one problem; many are asked for at once."""
-        return await self._solver.solve(problem)
+        return await (await self._started()).solve(problem)
 
     async def close(self) -> None:
         """Shut the engines of this process down."""
         await ENGINES.close()
 
+    async def _started(self) -> Solver:
+        async with self._starting:
+            if self._solver is None:
+                check_equal(self._expected, await asyncio.to_thread(self._identity))
+                solver = await self._make()
+                await solver.start()
+                self._solver = solver
+            return self._solver
+
 
 @dataclass(eq=False)
-class _Hand:
-    """A worker as the driver sees it."""
+class _Member:
+    """A worker as the driver sees it: its engines are up, and it has so many problems in hand."""
 
     actor: Any
     up: bool = False
-    lost: bool = False
+    in_hand: int = 0
 
 
 class Workers:
     """A `Solver` that hands problems to the workers of a Ray cluster; Ray must be connected."""
 
-    def __init__(self, make: MakeSolver, *, workers: int, each: int, gpus: int = 0) -> None:
+    def __init__(
+        self, make: MakeSolver, *, workers: int, each: int, gpus: int = 0, limits: Limits = LIMITS,
+        identity: Callable[[], Identity] = software,
+    ) -> None:  # fmt: skip
         """Note what to start.
 
         Args:
@@ -65,127 +103,149 @@ class Workers:
             workers: how many there are to be.
             each: problems that a worker has in hand at a time.
             gpus: that each of them needs.
+            limits: how long to wait for them.
+            identity: what must be the same here and in each worker, where it is called; it is pickled.
         """
-        self._make, self._count, self._each, self._gpus = make, workers, each, gpus
+        self._make, self._count, self._each, self._gpus, self._limits = make, workers, each, gpus, limits
+        self._identity = identity
         self.sampler = ""  # what draws the samples of all workers, once one of them is up
-        self._hands: set[_Hand] = set()
-        self._free: asyncio.Queue[_Hand | UserError] = asyncio.Queue()  # a worker's every free place for a problem
-        self._replacing: set[asyncio.Task[None]] = set()
+        self._members: list[_Member] = []
+        self._changed = asyncio.Condition()
+        self._suspects: set[Problem] = set()  # a worker was lost while it had them in hand
+        self._restarting: set[asyncio.Task[None]] = set()
+        self._last_reason: Exception | None = None
 
     async def start(self) -> None:
         """Start all workers.
 
         Raises:
-            UserError: one of them does not start, or the cluster has no room for it.
+            UserError: one of them does not start, is not this process's equal, or finds no room on the cluster.
         """
-        await asyncio.gather(*(self._hire() for _ in range(self._count)))
+        import ray
+
+        expected = await asyncio.to_thread(self._identity)
+        options = {"num_cpus": 1, "num_gpus": self._gpus, "max_restarts": -1, "max_task_retries": STARTS - 1}
+        actor = ray.remote(Worker).options(**options)
+        self._members = [_Member(actor.remote(self._make, self._identity, expected)) for _ in range(self._count)]
+        await asyncio.gather(*(self._prepare(member) for member in self._members))
 
     async def solve(self, problem: Problem) -> SearchResult:
-        """Let a worker search one problem, and another one if that is lost.
+        """Let a worker search one problem; one that a worker was lost at before gets a worker of its own.
 
         Raises:
-            UserError: as the worker; or too many workers were lost.
+            EngineLost: the worker or its engine was lost, or there was no reply in time.
+            RunStopped: no worker is left.
+            UserError: as the worker.
         """
-        for _ in range(ATTEMPTS):
-            hand = await self._next()
-            try:
-                result = await _reply(hand.actor.solve.remote(problem))
-            except EngineLost as error:
-                self._replace(hand)
-                reason = error
-                continue
-            except BaseException:
-                self._free.put_nowait(hand)
-                raise
-            self._free.put_nowait(hand)
-            return result
-        raise UserError(f"{ATTEMPTS} workers in a row were lost at it: {reason}")
+        share = self._each if problem in self._suspects else 1
+        member = await self._free(share)
+        try:
+            solving = member.actor.solve.options(max_task_retries=0)
+            return await self._reply_to(solving.remote(problem), member)
+        except EngineLost as error:
+            self._suspects.add(problem)
+            if isinstance(error, WorkerLost):
+                self._restart(member)
+            raise
+        finally:
+            member.in_hand -= share
+            await self._notify()
 
     async def close(self) -> None:
         """Shut all workers down."""
         import ray
 
-        for task in self._replacing:
+        for task in self._restarting:
             task.cancel()
-        goodbyes = (_reply(hand.actor.close.remote()) for hand in self._hands if hand.up)
+        goodbyes = (_reply(member.actor.close.remote(), GOODBYE) for member in self._members if member.up)
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*goodbyes, return_exceptions=True), GOODBYE)
-        for hand in self._hands:
-            ray.kill(hand.actor)
+        for member in self._members:
+            ray.kill(member.actor)
 
-    async def _next(self) -> _Hand:
-        while True:
-            hand = await self._free.get()
-            if isinstance(hand, UserError):  # nobody is left, and all who wait must hear of it
-                self._free.put_nowait(hand)
-                raise hand
-            if not hand.lost:
-                return hand
+    async def _free(self, share: int) -> _Member:
+        """The least busy worker, once one has room for `share` more problems."""
+        async with self._changed:
+            while self._members:
+                up = [member for member in self._members if member.up and member.in_hand + share <= self._each]
+                if up:
+                    member = min(up, key=lambda member: member.in_hand)
+                    member.in_hand += share
+                    return member
+                await self._changed.wait()
+        raise RunStopped(f"no worker is left: {_in_one_line(self._last_reason)}")
 
-    async def _hire(self) -> None:
-        """Start a worker, and offer its places."""
+    async def _reply_to(self, ref: Any, member: _Member) -> SearchResult:
+        """A worker's reply; without one in time it is killed, and Ray restarts it."""
         import ray
 
-        for _ in range(ATTEMPTS):
-            hand = _Hand(ray.remote(Worker).options(num_cpus=1, num_gpus=self._gpus).remote(self._make))
-            self._hands.add(hand)
-            try:
-                await asyncio.wait_for(_reply(hand.actor.place.remote()), PATIENCE)
-                sampler = await _reply(hand.actor.start.remote())
-                hand.up = True
-            except EngineLost as error:
-                self._dismiss(hand)
-                reason = error
-                continue
-            except TimeoutError:
-                self._dismiss(hand)
-                raise UserError(f"the Ray cluster had no room for a worker for {PATIENCE:.0f} s") from None
-            if self.sampler not in ("", sampler):
-                self._dismiss(hand)
-                raise UserError(f"the workers' samplers differ ({self.sampler}, {sampler}): use GPUs or CPUs, not both")
-            self.sampler = sampler
-            for _ in range(self._each):
-                self._free.put_nowait(hand)
-            return
-        raise UserError(f"{ATTEMPTS} workers in a row were lost while they started: {reason}")
-
-    def _replace(self, hand: _Hand) -> None:
-        """Start another worker in place of one that was lost, once; the others work on."""
-        if not hand.lost:
-            self._dismiss(hand)
-            task = asyncio.create_task(self._rehire())
-            self._replacing.add(task)
-            task.add_done_callback(self._replacing.discard)
-
-    async def _rehire(self) -> None:
         try:
-            await self._hire()
-        except UserError as error:
-            if not self._hands:
-                self._free.put_nowait(UserError(f"no worker is left: {error}"))
+            result: SearchResult = await _reply(ref, self._limits.problem)
+        except TimeoutError:
+            ray.kill(member.actor, no_restart=False)
+            raise WorkerLost(f"a worker did not reply within {self._limits.problem:g} s") from None
+        return result
 
-    def _dismiss(self, hand: _Hand) -> None:
+    async def _prepare(self, member: _Member) -> None:
+        """Wait for a worker's place on the cluster and its engines; if it is lost meanwhile, for its restart."""
+        try:
+            await _reply(member.actor.__ray_ready__.remote(), self._limits.place)
+        except TimeoutError:
+            raise UserError(f"the Ray cluster had no room for a worker for {self._limits.place:g} s") from None
+        try:
+            sampler = await _reply(member.actor.start.remote(), self._limits.start)
+        except TimeoutError:
+            raise UserError(f"a worker's engines did not start within {self._limits.start:g} s") from None
+        if self.sampler not in ("", sampler):
+            raise UserError(f"the workers' samplers differ ({self.sampler}, {sampler}): use GPUs or CPUs, not both")
+        self.sampler, member.up = sampler, True
+        await self._notify()
+
+    def _restart(self, member: _Member) -> None:
+        """Have no more problems sent to a worker that was lost until Ray has restarted it; the others work on."""
+        if member.up and member in self._members:
+            member.up = False
+            task = asyncio.create_task(self._await_restart(member))
+            self._restarting.add(task)
+            task.add_done_callback(self._restarting.discard)
+
+    async def _await_restart(self, member: _Member) -> None:
         import ray
 
-        hand.lost = True
-        self._hands.discard(hand)
-        ray.kill(hand.actor)
+        try:
+            await self._prepare(member)
+        except Exception as error:  # whatever it was: if it was the last worker, everyone who waits is told
+            ray.kill(member.actor)
+            self._members.remove(member)
+            self._last_reason = error
+            await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
 
 
-async def _reply(ref: Any) -> Any:
-    """An actor's reply.
+async def _reply(ref: Any, limit: float) -> Any:
+    """An actor's reply, for which to wait at most `limit` seconds.
 
     Raises:
         UserError: the actor raised it.
-        EngineLost: the actor is gone, or its engine is; or its reply was lost with its node.
+        WorkerLost: the actor is gone, or its reply was lost with its node.
+        TimeoutError: there was none in time.
     """
     from ray.exceptions import RayError, RayTaskError
 
     try:
-        return await ref
+        return await asyncio.wait_for(ref, limit)
     except RayTaskError as error:
         if isinstance(error.cause, UserError):
             raise error.cause from None
         raise
     except RayError as error:
-        raise EngineLost(f"{type(error).__name__}: {str(error).strip().splitlines()[-1].strip()}") from None
+        raise WorkerLost(f"{type(error).__name__}: {str(error).strip().splitlines()[-1].strip()}") from None
+
+
+def _in_one_line(error: Exception | None) -> str:
+    """What went wrong; of what a worker raised, the last line of its traceback."""
+    lines = str(error).strip().splitlines()
+    return one_line(lines[-1] if lines else type(error).__name__)
