@@ -1,11 +1,11 @@
-# make study     run the notebooks anew, searching with real models; leaves everything in out/study
+# make study     run the notebooks with new searches by real models; writes everything to out/study
 # make test      the tests, and the notebooks against their committed outputs
 # make lint      ruff, mypy, and who may import whom
 # make read      open JupyterLab; of what the others need, this installs only what replaying recorded runs takes
 # make lab       the same, with vLLM
 # make figures   regenerate figures and tables from the recorded runs, no engine started
 # make site      the committed notebooks and pages as a web site in out/site; nothing is executed
-# make record    search anew on all problems, and keep the runs that the notebooks replay
+# make record    search all problems again, and keep the runs that the notebooks replay
 #
 # Each sets up .venv first, from nothing but Python 3.11 or newer; where that is done, it installs nothing.
 # On a machine with a GPU: make DEVICE=gpu … ; another Python: make PYTHON=/path/to/python3.12 …

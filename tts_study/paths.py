@@ -1,11 +1,11 @@
-"""Where the project's files lie: nbval runs a notebook in its own folder, papermill in the caller's."""
+"""The project's folders: nbval runs a notebook in its own folder, papermill in the caller's."""
 
 import os
 from pathlib import Path
 
 from tts_study.errors import UserError
 
-OUT = "TTS_STUDY_OUT"  # set while `tts-study study` runs notebooks: the folder that it was told to leave everything in
+OUT = "TTS_STUDY_OUT"  # set while `tts-study study` runs notebooks: the folder that everything is written to
 
 CACHE = "TTS_STUDY_CACHE"  # a folder to use instead of the user's cache folder
 
@@ -17,7 +17,7 @@ def root() -> Path:
 
 
 def out() -> Path:
-    """The folder of what is made anew, fresh runs above all."""
+    """The folder of new results, new runs above all."""
     return Path(os.environ.get(OUT) or root() / "out" / "study")
 
 

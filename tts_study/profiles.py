@@ -22,7 +22,7 @@ from tts_study.prompts.prm import AUTO, FORMATS
 from tts_study.prompts.prm.trl import SEPARATOR, separator_of
 from tts_study.strategies.aggregation import AGGREGATIONS
 
-# fields that say how a machine is used, not what is computed: runs that differ in nothing else are the same run
+# fields about the machine, not about what is computed: runs that differ only in these are the same run
 MACHINE = {
     "max_num_seqs", "block_size", "policy_memory", "prm_memory", "kv_cache_gib", "tensor_parallel_size",
     "data_parallel_size", "enforce_eager", "prm_burst", "policy_url", "prm_url", "memory_gib", "reply_limit",
@@ -69,7 +69,7 @@ class Profile:
         policy_memory: share of each GPU's memory that the policy takes.
         prm_memory: the same for the PRM.
         kv_cache_gib: each model's KV cache on a CPU, in GiB.
-        prm_burst: what the PRM is to score is sent to it together, once in so many seconds; 0: at once.
+        prm_burst: what the PRM is to score is sent to it together, once in this many seconds; 0: at once.
         tensor_parallel_size: GPUs that share each copy of a model.
         data_parallel_size: copies of each model, on GPUs of their own; vLLM shares out the requests among them.
         enforce_eager: run both models without compilation and CUDA graphs: slower, for machines where those fail.
@@ -218,7 +218,7 @@ def load_profile(profile: str | Profile, options: str = "", **overrides: Any) ->
         overrides: fields of `Profile`; those that are None are ignored, so that options may be passed on as they are.
 
     Raises:
-        UserError: there is no such profile, field or policy, or a value cannot be.
+        UserError: there is no such profile, field or policy, or a value is invalid.
     """
     if isinstance(profile, str) and profile not in PROFILES:
         raise UserError(f"unknown profile {profile!r}: choose one of {', '.join(PROFILES)}")

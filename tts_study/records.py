@@ -1,4 +1,4 @@
-"""What flows through the study: a problem goes in, a search result with its completions and its cost comes out."""
+"""The data types of the study: problems, completions, search results and their cost."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 # why a generation ended: at a step separator, by the model's own end, or at a token limit
 Stop = Literal["step", "end", "length"]
 # what became of a step that a search sampled: expanded, ended by the model itself, ended by a limit (of tokens or
-# steps), dropped for its low value, or dropped because it reads as another does
+# steps), dropped for its low value, or dropped because it has the same text as another
 Fate = Literal["kept", "finished", "cut", "pruned", "duplicate"]
 # what draws samples: vLLM by a request's seed, or on a CPU the noise of `engines.cpu.noise`
 VLLM_SAMPLER, OWN_SAMPLER = "vllm", "gumbel-hash"
@@ -35,7 +35,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Cost:
-    """Tokens that were really processed, added up over everything a search did, pruned branches included.
+    """Tokens that were processed, added up over the whole search, pruned branches included.
 
     Attributes:
         generated: tokens sampled by the policy.
@@ -122,7 +122,7 @@ class Node:
 
     Attributes:
         parent: the number of the node that it continues; None where it continues the problem itself.
-        text: the step; "" where the model wrote a mere separator or end.
+        text: the step; "" where the model wrote only a separator or its end token.
         tokens: how many tokens the policy generated for it.
         score: the PRM's score of the step, in [0, 1]; None for an empty step. A duplicate has its twin's.
         value: what it was ranked by, the aggregated scores of the solution up to it or to the end of the lookahead.
@@ -150,7 +150,7 @@ class SearchResult:
         completions: its completions, in the order drawn, or in a search's own order.
         cost: of everything, pruned branches included.
         tree: every step that a search sampled, parents before children; empty where nothing was searched.
-        subtree: completions that depend on each other come in runs of so many: 1 for independent samples.
+        subtree: completions that depend on each other stand in groups of this size: 1 for independent samples.
     """
 
     problem_id: str

@@ -135,7 +135,7 @@ class Study:
         self, profile: str | Profile = "micro", profile_options: str = "", *, seed: int = 0, fresh: bool = False,
         n_problems: int | None = None, **settings: Any,
     ) -> None:  # fmt: skip
-        """Note what is asked; nothing is loaded yet.
+        """Note the settings; nothing is loaded yet.
 
         Args:
             profile: a profile's name.
@@ -219,7 +219,7 @@ class Study:
         for method in wanted:
             search = self._shared(method.search, wanted)
             spent = self._spent(search, ns, options)
-            # the runs, and the budgets that are read off each
+            # the runs, and the budgets that each answers for
             reads = {n: (n,) for n in spent} if search.smaller_n == "own run" else {max(spent): spent}
             for n, read in reads.items():
                 key = search.name, n
@@ -287,7 +287,7 @@ class Study:
         return wait(run_spec(spec, path=fresh_path(spec))) if self.fresh else recorded(spec)
 
     def _shared(self, search: Search, methods: Sequence[Method]) -> Search:
-        """The search itself, or one that contains it and that another method asks for anyway."""
+        """The search itself, or one that contains it and that another method needs anyway."""
         others = {method.search.name: method.search for method in methods}
         return next((others[name] for name in search.contained_in if name in others), search)
 

@@ -51,7 +51,7 @@ def test_levels_do_not_depend_on_order_and_never_rise_with_ease(ease, random):
 
 @pytest.mark.parametrize("ease", [[], [0.1, float("nan")]])
 def test_no_problems_and_no_numbers_are_refused(ease):
-    with pytest.raises(UserError, match="there are none, or one is NaN"):
+    with pytest.raises(UserError, match="there are no problems, or one is NaN"):
         quintiles(ease)
 
 

@@ -107,7 +107,7 @@ def test_what_to_run_is_the_most_accurate_within_all_limits():
 def test_unknown_prices_and_other_problems_are_refused():
     with pytest.raises(UserError, match="'dollars'.*flops_policy"):
         pareto(TABLE, "dollars")
-    with pytest.raises(UserError, match="tells its seconds"):
+    with pytest.raises(UserError, match="has its seconds"):
         best_under(TABLE.assign(seconds=np.nan), seconds=1)
     other = contender("8b", grid([[[0.5] * 9]], strategies=["greedy"]), shape(8), shape(8), context=1)
     with pytest.raises(UserError, match="not run on the same problems"):

@@ -67,7 +67,7 @@ def test_a_search_is_read_off_by_whole_subtrees_only():
     [
         ([], "at least one run"),
         ([part(), part("dvts", problems=3)], "dvts: not a run of the same problems as best"),
-        ([part(), part(ns=[2])], "two runs tell about best at n = 2"),
+        ([part(), part(ns=[2])], "two runs give best at n = 2"),
         ([part(ns=[4])], "n = 4 of 2"),
     ],
 )

@@ -171,7 +171,7 @@ def test_what_is_not_known_is_said_and_not_guessed(tmp_path, capsys):
     printed = choose(capsys, "--runs", tmp_path)[1]
     assert printed.count("not measured") == 3  # memory, time, time alone
     assert "not given" in printed
-    assert "no option tells its memory" in choose(capsys, "--runs", tmp_path, "--memory", "1GiB")[1]
+    assert "no option has its memory" in choose(capsys, "--runs", tmp_path, "--memory", "1GiB")[1]
 
 
 def test_runs_on_other_problems_are_left_out_and_named(two_policies, capsys):

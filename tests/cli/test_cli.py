@@ -159,7 +159,7 @@ def test_a_folder_that_holds_another_run_is_told_with_what_differs(engines, caps
     assert cli.main([str(argument) for argument in run(data, tmp_path / "out")]) == 0
     capsys.readouterr()
     told = refused(capsys, *run(data, tmp_path / "out", "--seed", "1", "--top-p", "0.5"))
-    assert "holds another run: seed is 0 there and 1 here; settings.top_p is 1.0 there and 0.5 here" in told
+    assert "contains another run: seed is 0 there and 1 here; settings.top_p is 1.0 there and 0.5 here" in told
 
 
 def test_a_prompt_without_room_is_told_and_the_rest_is_kept(engines, capsys, data, tmp_path):

@@ -83,7 +83,7 @@ def test_a_part_of_a_data_set_is_chosen_in_its_order_and_then_limited(tmp_path, 
         (dict(dataset_levels=","), "no problem has the level ','"),
         (dict(dataset_subjects="Sums"), "no problem has the subject 'Sums': choose from Algebra, Geometry"),
         (dict(dataset_ids="test/99"), "no problem has the id 'test/99': choose from test/0, test/1"),
-        (dict(dataset_ids="test/0", dataset_levels="2"), "no problem is of all of these: level 2, id test/0"),
+        (dict(dataset_ids="test/0", dataset_levels="2"), "no problem has all of these: level 2, id test/0"),
     ],
 )
 def test_a_part_that_is_not_there_is_told_with_what_is(tmp_path, asked, told):

@@ -170,7 +170,7 @@ async def test_a_stored_problem_that_differs_from_the_one_asked_is_noticed_befor
     with pytest.raises(UserError, match="holds problem 'p7', which the data set has not in these words"):
         await search(path)
     path.write_text(path.read_text().replace("What ia 7?", "What is 7?").replace('"p7"', '"q7"'))
-    with pytest.raises(UserError, match="line 2 repeats|holds problem 'q7'|holds another run"):
+    with pytest.raises(UserError, match="line 2 repeats|holds problem 'q7'|contains another run"):
         await search(path, header=HEADER | {"dataset": {"name": "x"}})
 
 
@@ -245,7 +245,7 @@ def test_a_run_that_failed_to_start_does_not_refuse_the_corrected_command(tmp_pa
     with store.writing(path, HEADER | {"seed": 1}) as writer:
         writer.append(PROBLEMS[0], sampled(PROBLEMS[0]))
     assert store.load(path).header["seed"] == 1
-    with pytest.raises(UserError, match="holds another run"):
+    with pytest.raises(UserError, match="contains another run"):
         written(path)
 
 

@@ -155,7 +155,7 @@ async def test_no_more_problems_run_at_once_than_allowed(tmp_path, concurrency):
 
 async def test_another_run_in_the_same_place_is_refused(tmp_path):
     await search(tmp_path / "run.jsonl")
-    with pytest.raises(UserError, match="holds another run: seed is 0 there and 1 here"):
+    with pytest.raises(UserError, match="contains another run: seed is 0 there and 1 here"):
         await run_strategy(
             "best_of_n", PROBLEMS, DicePolicy(), prm(), n=4, seed=1,
             path=tmp_path / "run.jsonl", header=HEADER | {"seed": 1},
@@ -321,6 +321,6 @@ def test_a_replay_is_refused_once_weights_or_problems_have_changed(project):
     weights.write_bytes(b"1b")
     data = project / "data" / "micro" / "test.jsonl"
     data.write_text(data.read_text().replace("What is 3?", "What is three?"))
-    with pytest.raises(UserError, match="does not hold problem test/3"):
+    with pytest.raises(UserError, match="does not contain problem test/3"):
         replayed()
     assert len(replayed(n_problems=3).problems) == 3

@@ -106,7 +106,7 @@ def test_files_that_are_not_the_shards_of_one_run_are_told(made, shards, tmp_pat
     assert f"{made[1]} is not a shard: merge what" in refused(shards[0], made[1])
     assert "cannot read the run" in refused(tmp_path / "none.jsonl")
     edited(shards[2], seed=5)
-    assert "holds another run: seed is 5 there and not given here" in refused(*shards)
+    assert "contains another run: seed is 5 there and not given here" in refused(*shards)
     edited(shards[2], shard={"index": 3, "count": 4, "ids": ["p2", "p5"]})
     assert "the shards are not of one run" in refused(*shards)
     for broken in ({}, {"index": 3, "count": 3}, {"index": 0, "ids": []}, {"index": 3, "ids": [1]}):
@@ -116,7 +116,7 @@ def test_files_that_are_not_the_shards_of_one_run_are_told(made, shards, tmp_pat
 
 def test_problems_of_another_shard_or_another_data_set_are_told(shards, tmp_path):
     edited(shards[0], shard={"index": 1, "count": 3, "ids": ["p3", "p6"]})
-    with pytest.raises(UserError, match="holds problem p0, which is another shard's"):
+    with pytest.raises(UserError, match="contains problem p0, which is another shard's"):
         merge(shards, tmp_path / "out.jsonl")
     edited(shards[0], shard={"index": 1, "count": 3, "ids": ["p6", "p3", "p0"]})
     with pytest.raises(UserError, match="not those of the data set that their headers name"):

@@ -116,7 +116,7 @@ def test_another_run_is_refused_with_every_field_that_differs(tmp_path):
     other = HEADER | {"n": 4, "policy": {"model": "m", "sha256": "2"}, "settings": {"top_p": 1.0, "beam_width": 4}}
     with pytest.raises(UserError) as error, store.writing(path, other):
         pass
-    assert f"{path} holds another run: n is 2 there and 4 here" in str(error.value)
+    assert f"{path} contains another run: n is 2 there and 4 here" in str(error.value)
     assert "policy.sha256 is '1' there and '2' here" in str(error.value)
     assert "settings.beam_width is not given there and 4 here" in str(error.value)
     assert len(store.load(path).problems) == 1, "and nothing is lost"
@@ -173,7 +173,7 @@ def test_a_part_of_a_run_comes_in_the_order_asked_for(tmp_path):
     run = store.load(written(tmp_path / "run.jsonl", [pair("a"), pair("b"), pair("c")]))
     part = run.of([pair("c")[0], pair("a")[0]])
     assert [result.problem_id for result in part.results] == ["c", "a"]
-    with pytest.raises(UserError, match="does not hold problem a as it is asked here"):
+    with pytest.raises(UserError, match="does not contain problem a as asked here"):
         run.of([replace(pair("a")[0], answer="3")])
 
 

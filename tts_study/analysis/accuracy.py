@@ -52,7 +52,7 @@ def solved(
     aggregation: Aggregation = "last",
     seed: int = 0,
 ) -> Solved:
-    """What a run says of each rule at each n.
+    """Each problem's chance by each rule at each n of a run.
 
     Args:
         graded: the run.
@@ -97,7 +97,7 @@ def paired_tests(pairs: Mapping[Any, tuple[Floats, Floats]], *, seed: int = 0) -
     """Is the first of each pair better than the second, on the same problems?
 
     Args:
-        pairs: by what the test is called: each problem's chance to be solved by the one and by the other.
+        pairs: by the test's name: each problem's chance to be solved by the first and by the second.
         seed: of the bootstrap and of the sign flips.
 
     Returns:

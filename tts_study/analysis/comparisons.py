@@ -1,4 +1,4 @@
-"""Strategies side by side, over all problems and level by level: accuracies, paired tests, diversity."""
+"""Strategies compared, over all problems and for each level: accuracies, paired tests, diversity."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

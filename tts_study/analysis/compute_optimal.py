@@ -1,13 +1,14 @@
-"""Compute-optimal scaling: for each difficulty level and budget the strategy that does best, judged without peeking.
+"""Compute-optimal scaling: for each difficulty level and budget the strategy that does best, scored on other problems.
 
     1. split the problems of each level into k folds, at random
     2. for each fold, level and n: choose the strategy with the best mean accuracy on the *other* folds
     3. score it on the fold; average over several such splits
 
 Source: Snell et al. 2024 (arXiv 2408.03314), section 3.2, "two-fold cross validation on each difficulty bin"; the blog
-chooses and scores on the same problems, which flatters it: the best of several equal strategies is above their mean.
+chooses and scores on the same problems, which makes it look better than it is: the best of several equal strategies is
+above their mean.
 
-With a single level the same procedure chooses the best single strategy, as honestly: `ONE_LEVEL`.
+With a single level the same procedure chooses the best single strategy: `one_level`.
 """
 
 from dataclasses import dataclass
@@ -27,12 +28,13 @@ class Chosen:
     """The cross-validated choice of a strategy for each level and budget.
 
     Attributes:
-        grid: what was chosen from.
+        grid: the strategies to choose from.
         levels: the difficulty levels there are, growing.
         level_P: each problem's.
         fold_S_P: for each split the fold of each problem.
         share_L_M_n: how often each strategy was chosen, as a share of all folds and splits.
-        share_M_n_P: how often each strategy was what served a problem, as a share of the splits: chosen without it.
+        share_M_n_P: how often each strategy was chosen for a problem, as a share of the splits; the problem itself
+            had no part in it.
     """
 
     grid: Grid
@@ -44,18 +46,18 @@ class Chosen:
 
     @property
     def accuracy_n_P(self) -> Floats:
-        """Each problem's chance to be solved by what was chosen without it, the mean over the splits."""
+        """Each problem's chance to be solved by the strategy chosen without it, the mean over the splits."""
         return self.expected(self.grid.accuracy_M_n_P)
 
     def expected(self, values_M_n_P: Floats) -> Floats:
-        """What the choice makes of what every strategy has at each n for each problem; more axes may follow."""
+        """Values of every strategy at each n for each problem, reduced to those of the choice; more axes may follow."""
         share = self.share_M_n_P.reshape(self.share_M_n_P.shape + (1,) * (values_M_n_P.ndim - 3))
         return np.where(share > 0, share * values_M_n_P, 0.0).sum(axis=0)
 
     def as_strategy(self, label: str, *, extra: int = 0, probe_P_K: Floats | float = 0.0) -> Grid:
         """The grid with the choice as one more strategy: its accuracy, and the mean cost of what it chose.
 
-        A probe's seconds are taken to be those of as many more generations.
+        A probe takes the seconds of the same number of further generations.
 
         Args:
             label: the choice's, such as "compute_optimal".
@@ -82,10 +84,10 @@ class Chosen:
 
 
 def cross_validate(grid: Grid, level_P: ArrayLike, folds_S_P: NDArray[np.int64]) -> Chosen:
-    """Choose for each level and n on all folds but one, and serve the problems of that one; for every fold and split.
+    """Choose for each level and n on all folds but one, and score the choice on that one; for every fold and split.
 
-    Equally good strategies: the first one of the grid. A level without problems in the other folds takes what is best
-    over all levels there.
+    Equally good strategies: the first one of the grid. A level without problems in the other folds takes the strategy
+    that is best over all levels there.
 
     Args:
         grid: strategies, budgets and problems.
@@ -94,7 +96,7 @@ def cross_validate(grid: Grid, level_P: ArrayLike, folds_S_P: NDArray[np.int64])
 
     Raises:
         UserError: levels or folds are not those of the grid's problems, a split has a single fold, or the grid
-            contains pass@n, which no one can choose.
+            contains pass@n, which cannot be chosen.
     """
     if "pass" in grid.strategies:
         raise UserError("pass@n knows the answers: it is an upper bound and cannot be chosen; leave it out of the grid")
@@ -108,7 +110,7 @@ def cross_validate(grid: Grid, level_P: ArrayLike, folds_S_P: NDArray[np.int64])
     for fold_P, fold in rounds:
         scored_P = fold_P == fold
         if scored_P.all():
-            raise UserError("a split needs at least two folds: what is scored must not have a say in the choice")
+            raise UserError("a split needs at least two folds: what is scored must not influence the choice")
         best_L_n = _best(grid.accuracy_M_n_P[..., ~scored_P], of_level_P[~scored_P], len(levels))
         is_best_M_L_n = best_L_n == np.arange(M)[:, None, None]
         share_L_M_n += is_best_M_L_n.transpose(1, 0, 2)
@@ -141,21 +143,21 @@ def stratified_folds(level_P: ArrayLike, *, folds: int = 2, repeats: int = 20, s
     for fold_P in folds_S_P:
         shuffled_P = rng.permutation(len(level_P))
         by_level_P = shuffled_P[np.argsort(level_P[shuffled_P], kind="stable")]
-        fold_P[by_level_P] = np.arange(len(level_P)) % folds  # dealt out level by level, on from where the last ended
+        fold_P[by_level_P] = np.arange(len(level_P)) % folds  # level by level, each starting where the last ended
     return folds_S_P
 
 
 def one_level(grid: Grid) -> NDArray[np.int64]:
-    """All problems on one level: what `cross_validate` chooses then is the best single strategy."""
+    """All problems on one level, so that `cross_validate` chooses the best single strategy."""
     return np.ones(len(grid.ids), dtype=np.int64)
 
 
 def choice_curve(chosen: Chosen, *, extra: int = 0, seed: int, resamples: int = RESAMPLES) -> Curve:
-    """The accuracy of the choice at each n, with what it would have been if other problems had made it.
+    """The accuracy of the choice at each n, with its value for each bootstrap draw of the problems.
 
-    Each draw of the bootstrap chooses anew. A problem that it holds several times stays in one fold, so that no copy
-    of what is scored has a say in the choice. With the choice taken as given, intervals of differences are too narrow:
-    it is one choice for all problems, not one more piece of luck for each.
+    Each draw of the bootstrap repeats the choice. A problem that it contains several times stays in one fold: no copy
+    of what is scored influences the choice. With the choice taken as given, intervals of differences would be too
+    narrow: it is one choice for all problems, not an independent one for each.
 
     Args:
         chosen: the choice.

@@ -1,4 +1,4 @@
-"""What a search costs: tokens really processed → FLOPs, memory; and what n of a run's N completions would have cost.
+"""What a search costs: processed tokens → FLOPs, memory; and what n of a run's N completions would have cost.
 
 FLOPs. A token that a model computes is multiplied by every weight of its body, an addition each: 2 FLOPs a weight
 (Kaplan et al. 2020, arXiv 2001.08361, section 2.1). The output head is one more such product for each token that is
@@ -77,7 +77,7 @@ def tokens_at(run: Run, n: int, rule: Rule) -> Floats:
 
 
 def longest_context(run: Run) -> int:
-    """Tokens of the longest completion of a sampling run with its prompt: what its KV cache must have room for."""
+    """Tokens of the longest completion of a sampling run with its prompt: the size that its KV cache needs."""
     prompts = [(result.cost.prompt + result.cost.prompt_cached) / completions_of(run) for result in run.results]
     longest = [max(completion.tokens for completion in result.completions) for result in run.results]
     return max(math.ceil(prompt + tokens) for prompt, tokens in zip(prompts, longest, strict=True))

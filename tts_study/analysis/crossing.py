@@ -1,8 +1,8 @@
-"""Where a curve reaches another: the n at which a small model overtakes, and how much less compute does as well.
+"""Where a curve reaches another: the n at which a small model overtakes, and how much less compute is as good.
 
 Between two budgets a curve is linear in log n, as it is drawn. Intervals come from a bootstrap over problems in which
-all curves see the same draws: a curve carries its means over those draws, and so does one whose making depends on the
-problems, such as a cross-validated choice (`compute_optimal`), which is made anew for each draw.
+all curves have the same draws: a curve carries its means over those draws, also where the curve itself depends on the
+problems, such as a cross-validated choice (`compute_optimal`), which is made again for each draw.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from tts_study.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Accuracy at growing budgets, and what it would have been with other problems.
+    """Accuracy at growing budgets, and for each bootstrap draw of the problems.
 
     Attributes:
         xs: the budgets, growing from above 0: n, FLOPs, seconds.
@@ -96,7 +96,7 @@ def curve_over(xs: Sequence[float], accuracy_n_P: ArrayLike, *, seed: int, resam
 def overtaking(small: Curve, large: Curve) -> Reach:
     """The first x at which a small model's curve is no longer below a large one's on the same problems.
 
-    A large one with a single budget (greedy decoding) is a line; one with several is looked up at the small one's.
+    A large one with a single budget (greedy decoding) is a line; one with several is read at the small one's.
 
     Raises:
         UserError: the two do not come from the same draws, or were nowhere measured at the same budgets.
@@ -136,8 +136,8 @@ def gains(better: Curve, baseline: Curve) -> pd.DataFrame:
     """At each budget: both accuracies and their difference on the same problems, with its 95 % interval and p-value.
 
     The interval is the difference ± 1.96 bootstrap standard errors, and the p-value the normal one. Of a choice that is
-    made anew in each draw this holds the truth as often as it says; a test over problems, which takes the choice as
-    given, is too sure (see tests/test_compute_optimal.py).
+    made again in each draw, the interval contains the truth as often as it says; a test over problems, which takes the
+    choice as given, has too small intervals (see tests/analysis/test_compute_optimal.py).
 
     Returns:
         Columns n, accuracy, baseline, difference, low, high, p_value; no row where the baseline was not measured.
@@ -174,7 +174,7 @@ def first_reached(xs: Sequence[float], gaps_R_n: Floats) -> Floats:
 
 
 def _reach(estimate: Floats, place_R: Floats, first: float, last: float) -> Reach:
-    # whole draws and no mean of two: between a number and inf there is none
+    # whole draws and not the mean of two: between a number and inf there is no mean
     low, high = np.quantile(place_R, [0.025, 0.975], method="inverted_cdf")
     return Reach(float(estimate.item()), float(low), float(high), float(first), float(last))
 

@@ -2,12 +2,12 @@
 
 - oracle: quintiles of pass@1, which needs the answers (Snell et al. 2024, arXiv 2408.03314, section 3.2; the blog).
 - predicted: quintiles of the mean PRM score of a probe of k completions, which needs no answers but costs the probe.
-- stated: the data set's own levels, which know nothing of the policy.
+- stated: the data set's own levels, which do not depend on the policy.
 
 Ties. A weak policy never solves many of the problems (pass@1 is exactly 0 for a third of them, say), and neither paper
-tells to which quintile equals belong. Cutting at the percentiles' values can leave a level empty; breaking ties by
-order makes a level of luck. Here equals share one level, that of their middle rank: levels may then be of unequal
-size, and neither the problems' order nor a seed matters.
+says to which quintile equals belong. Cutting at the percentiles' values can leave a level empty; breaking ties by
+order makes a level depend on chance. Here equals share one level, that of their middle rank: levels may then be of
+unequal size, and neither the problems' order nor a seed matters.
 
 pass@1 measured on the samples that are then scored makes the easy level look easier and the hard one harder than they
 are on new samples, and a problem's luck helps to choose its strategy: oracle levels are an upper bound.
@@ -70,7 +70,7 @@ def quintiles(ease_P: ArrayLike, levels: int = 5) -> Levels:
     """
     ease_P = np.asarray(ease_P, dtype=float)
     if not len(ease_P) or np.isnan(ease_P).any():
-        raise UserError("difficulty levels need problems, and a number for each: there are none, or one is NaN")
+        raise UserError("difficulty levels need a number for each problem: there are no problems, or one is NaN")
     share_P = (rankdata(-ease_P, method="average") - 0.5) / len(ease_P)  # of problems that are easier
     return np.floor(share_P * levels).astype(np.int64) + 1
 
@@ -108,7 +108,7 @@ def predicted(graded: Graded, k: int, aggregation: Aggregation = "last") -> Pred
 
 
 def agreement(predicted_P: ArrayLike, oracle_P: ArrayLike, *, seed: int) -> Agreement:
-    """Compare two levellings of the same problems.
+    """Compare two divisions of the same problems into levels.
 
     Raises:
         UserError: they are not of equally many problems.

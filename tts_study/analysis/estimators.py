@@ -1,7 +1,8 @@
 """From N samples of each problem to what n of them would have achieved.
 
 Arrays are indexed `[problem, sample]` (suffix `_P_N`). A point at n estimates the expectation over n samples drawn
-without replacement from the N that exist, so one run of N gives the whole curve, and the points share its luck.
+without replacement from the N that exist, so one run of N gives the whole curve, and the errors of its points are
+correlated.
 """
 
 import numpy as np

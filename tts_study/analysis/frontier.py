@@ -5,9 +5,9 @@ Every (policy, strategy, n) is an option with an accuracy and a price in several
 - flops_policy, flops: a problem's FLOPs without and with the PRM's (the blog's comparison leaves the PRM out);
 - weights: bytes of the policy, and of the PRM where the strategy asks one;
 - memory: the weights, and the KV cache of all n sequences of one problem in each model, at full length;
-- seconds: wall-clock seconds a problem on the machine that recorded the run; NaN where the run does not tell.
+- seconds: wall-clock seconds a problem on the machine that recorded the run; NaN where the run does not record it.
 
-The best of many options measured on the same problems is a little flattered: look at its band.
+The best of many options that were measured on the same problems looks a little better than it is: read its band.
 """
 
 from collections.abc import Mapping, Sequence
@@ -126,7 +126,7 @@ def best_under(options: pd.DataFrame, **limits: float) -> pd.Series:
         limits: the most that may be paid in one or several of `PRICES`, such as memory=16 * 2**30, seconds=2.
 
     Raises:
-        UserError: there is no such price, or nothing is as cheap; the cheapest is told.
+        UserError: there is no such price, or nothing is as cheap; the message names the cheapest.
     """
     within = options
     for price, limit in limits.items():
@@ -211,4 +211,4 @@ def _check_price(price: str, options: pd.DataFrame) -> None:
     if price not in PRICES:
         raise UserError(f"unknown price {price!r}: choose one of {', '.join(PRICES)}")
     if options[price].isna().all():
-        raise UserError(f"no option tells its {price}: record the runs anew")
+        raise UserError(f"no option has its {price}: record the runs again")

@@ -28,7 +28,7 @@ class Graded:
         correct_P_N: whether the answer is equivalent to the gold one.
         tokens_P_N: how many tokens the policy generated.
         step_scores_P_N_S: the PRM's score of each step, in [0, 1]; empty where no PRM was asked.
-        subtree: completions that depend on each other stand in runs of so many, and are drawn together: 1 for
+        subtree: completions that depend on each other stand in groups of this size, and are drawn together: 1 for
             independent samples, M for DVTS, and N for beam search, which may not be subsampled at all.
         unread: the ids of problems whose gold answer cannot be read, so that nothing is right.
     """
@@ -82,7 +82,7 @@ def grade(problems: Sequence[Problem], results: Sequence[SearchResult]) -> Grade
     if [problem.id for problem in problems] != [result.problem_id for result in results]:
         raise UserError("the results are not those of the problems, in their order: load both from the same run")
     if not results:
-        raise UserError("the run holds no problems: there is nothing to grade")
+        raise UserError("the run contains no problems: there is nothing to grade")
     sizes = sorted({len(result.completions) for result in results})
     subtrees = sorted({result.subtree for result in results})
     if len(sizes) != 1 or len(subtrees) != 1:

@@ -18,7 +18,7 @@ from tts_study.strategies.aggregation import Aggregation
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What one run tells about one strategy.
+    """One run of one strategy, and how it is read.
 
     Attributes:
         strategy: the strategy's label, as the figures know it: "best", "weighted", "beam_search" …
@@ -45,7 +45,7 @@ class Grid:
         ns: the budgets that at least one strategy has, growing.
         accuracy_M_n_P: each problem's chance to be solved, in [0, 1]; NaN where a strategy has no such budget.
         tokens_M_n_P_K: tokens that it takes, by the kinds of `cost.KINDS`; NaN likewise.
-        seconds_M_n: wall-clock seconds a problem, at the run's concurrency; NaN where the run does not tell.
+        seconds_M_n: wall-clock seconds a problem, at the run's concurrency; NaN where the run does not record it.
     """
 
     ids: tuple[str, ...]
@@ -109,11 +109,11 @@ class Grid:
 def build(parts: Iterable[Part], *, aggregation: Aggregation = "last", seed: int = 0) -> Grid:
     """Read all strategies' accuracies and costs off their runs.
 
-    Several parts may tell about one strategy, such as beam search's runs, one for each n. List cheap strategies first:
+    Several parts may belong to one strategy, such as beam search's runs, one for each n. List cheap strategies first:
     where two are equally good (all are, at n = 1) the first one is chosen.
 
     Raises:
-        UserError: there are no parts, they are of different problems, two of them tell about the
+        UserError: there are no parts, they are of different problems, two of them give the
             same strategy and n, or as `accuracy.accuracy_P`.
     """
     parts = list(parts)
@@ -128,7 +128,7 @@ def build(parts: Iterable[Part], *, aggregation: Aggregation = "last", seed: int
         for n in part.ns:
             cell = strategies.index(part.strategy), ns.index(n)
             if not np.isnan(accuracy_M_n_P[cell]).all():
-                raise UserError(f"two runs tell about {part.strategy} at n = {n}: leave one of them out")
+                raise UserError(f"two runs give {part.strategy} at n = {n}: leave one of them out")
             accuracy_M_n_P[cell] = accuracy_P(part.graded, part.rule, n, aggregation=aggregation, seed=seed)
             tokens_M_n_P_K[cell] = cost.tokens_at(part.run, n, part.rule)
             seconds_M_n[cell] = cost.seconds_at(part.run, n)

@@ -123,7 +123,7 @@ def detectable(standard_error: float, *, power: float = POWER, level: float = 0.
 def holm(p_values: ArrayLike) -> Floats:
     """P-values corrected for being several: the chance of a single false finding among them stays below the level.
 
-    A NaN is no test: it stays and does not count.
+    A NaN is not a test: it stays and does not count.
 
     Source: Holm 1979; the k-th smallest of m is multiplied by m - k + 1, and none is below a smaller one's.
     """

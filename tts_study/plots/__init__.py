@@ -1,4 +1,4 @@
-"""The study's figures: they draw tables, and compute only where things lie on the page."""
+"""The study's figures: they draw tables, and compute positions on the page only."""
 
 from tts_study.plots.curves import accuracy_against_n, accuracy_bars_by_level, accuracy_by_policy
 from tts_study.plots.explorer import Explorer, explorer

@@ -95,7 +95,7 @@ def _spaced(ns: Sequence[int], least: float = 1.2) -> list[int]:
 
 
 def draw_baselines(axes: Axes, baselines: Mapping[str, float]) -> None:
-    """Dashed lines, labelled right of the axes; close labels are nudged apart and joined to their line."""
+    """Dashed lines, labelled right of the axes; close labels are moved apart and connected to their line."""
     for value in baselines.values():
         axes.axhline(value, color="0.35", lw=1.2, ls=(0, (5, 3)), zorder=1)
     low, high = axes.get_ylim()

@@ -41,7 +41,7 @@ def chosen_map(table: pd.DataFrame, title: str = "The best strategy by difficult
 
 
 def _paler(color: tuple[float, float, float], share: float) -> tuple[float, float, float]:
-    """White at a share of 0, the colour itself at 1: between them never so pale that it could not be named."""
+    """White at a share of 0, the colour itself at 1: between them never so pale that it cannot be recognised."""
     weight = 0.25 + 0.75 * share
     red, green, blue = (1 - weight + weight * part for part in to_rgb(color))
     return red, green, blue

@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter, NullLocator
 from tts_study.plots.curves import draw_baselines, label_accuracy, label_n
 from tts_study.plots.style import PLACES, WIDTH, finish, label_of, looks, style
 
-# what the tables call a price, and how the axis says it
+# names of prices in tables, and the labels of their axes
 PRICE_LABELS = {
     "flops_policy": "FLOPs per problem, policy only (log scale)",
     "flops": "FLOPs per problem, policy and PRM (log scale)",
@@ -69,13 +69,13 @@ def accuracy_against_price(options: pd.DataFrame, price: str, title: str, *, fro
 
 
 def policy_colors(policies: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-    """A colour for each policy, from light to dark with its size, told apart by lightness alone if need be."""
+    """A colour for each policy, from light to dark with its size, which lightness alone distinguishes."""
     shades = sns.color_palette("viridis_r", n_colors=len(policies) + 1)[1:]
     return dict(zip(policies, shades, strict=True))
 
 
 def _with_legend(figure: Figure, drawn: pd.DataFrame, colors: Mapping[str, tuple[float, float, float]]) -> Figure:
-    """Colours tell the policies apart, markers the strategies."""
+    """Colours distinguish the policies, markers the strategies."""
     policies, methods = set(drawn["policy"]), drawn["method"].unique()
     handles = [
         Line2D([], [], color=color, lw=3, label=policy) for policy, color in colors.items() if policy in policies

@@ -65,7 +65,7 @@ def _draw_column(
 
 
 def _cells(completion: Completion, letters: int, most: int = 24) -> list[tuple[str, float | None]]:
-    """The steps with their scores, wrapped; of more than `most`, those in the middle give way to a note."""
+    """The steps with their scores, wrapped; if there are more than `most`, a note replaces those in the middle."""
     scores = completion.step_scores or (None,) * len(completion.steps)
     cells = [(wrapped(step, letters), score) for step, score in zip(completion.steps, scores, strict=True)]
     if len(cells) <= most:

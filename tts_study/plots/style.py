@@ -20,20 +20,20 @@ from tts_study.analysis import tables
 from tts_study.strategies import METHODS
 
 WIDTH = 9.0  # inches
-# what the tables call a curve that is no strategy of the table of strategies
+# labels of curves that are not in the table of strategies
 LABELS = {
     "pass": "pass@n (oracle)",
     "compute_optimal": "Compute-optimal",
     "compute_optimal_predicted": "Compute-optimal, predicted",
 }
 PALETTE = sns.color_palette("colorblind")
-# the colour and the marker of what most figures draw, the same in all of them; the others take what is left
+# the colour and the marker of common methods, the same in all figures; the others take what is left
 PLACES = {
     "majority": (0, "o"), "best": (1, "s"), "weighted": (2, "D"), "pass": (7, "^"), "beam_search": (3, "v"),
     "dvts": (4, "P"), "greedy": (6, "h"), "compute_optimal": (9, "X"), "compute_optimal_predicted": (5, "*"),
 }  # fmt: skip
 MORE_MARKERS = "<>pd8H1234"
-# red to green that the colour-blind tell apart: vermilion and bluish green of Okabe and Ito, light in between
+# red to green that colour-blind readers can distinguish: vermilion and bluish green of Okabe and Ito, light in between
 SCORE_COLORS = LinearSegmentedColormap.from_list("prm", ["#e06c3c", "#f7f4ee", "#2fa98a"])
 MONOSPACE = "DejaVu Sans Mono"  # comes with matplotlib, as does DejaVu Sans: the same figure everywhere
 LOOK: dict[Any, Any] = {
@@ -79,7 +79,7 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
 
 
 def label_of(method: str) -> str:
-    """What figures call a method."""
+    """A method's name in figures."""
     return METHODS[method].label if method in METHODS else LABELS.get(method, method)
 
 
@@ -109,7 +109,7 @@ def save(figure: Figure, name: str, table: pd.DataFrame | None = None, folder: P
 
 
 def finish(figure: Figure) -> Figure:
-    """Lay the figure out while the style holds, and let go of it: a notebook shows what a cell returns, once."""
+    """Lay the figure out while the style is set, and close it: a notebook shows what a cell returns, once."""
     figure.draw_without_rendering()
     plt.close(figure)
     return figure

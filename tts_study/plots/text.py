@@ -1,4 +1,4 @@
-"""A model's text, made fit for a figure: its length and its characters can be anything."""
+"""A model's text, prepared for a figure: it may have any length and any characters."""
 
 import textwrap
 from functools import cache
@@ -10,7 +10,7 @@ from tts_study.plots.style import MONOSPACE
 
 def wrapped(step: str, letters: int, most: int = 5) -> str:
     """The text in lines of at most `letters`, cut after `most` of them."""
-    # no more than can be shown is looked at: model output may be of any length
+    # only as much as can be shown is read: model output may have any length
     text = printable(step[: 2 * letters * most])
     lines = [line for part in text.splitlines() for line in textwrap.wrap(part, letters) or [""]]
     if len(lines) > most or len(step) > 2 * letters * most:

@@ -1,4 +1,4 @@
-"""The tree of one search: what was sampled, what was kept, and the way to the chosen solution."""
+"""The tree of one search: what was sampled, what was kept, and the path to the chosen solution."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ LINE = 0.2  # inches that it takes
 
 
 def search_tree(nodes: Sequence[Node], chosen: int, title: str) -> Figure:
-    """A search from left to right, a column a step, each node coloured by its PRM score; the chosen way is strong.
+    """A search from left to right, a column a step, each node coloured by its PRM score; the chosen path is bold.
 
     Duplicates are drawn once, with how often they were sampled beside them. Below the tree the steps of the chosen
-    way are written out, numbered as they are in it, with their scores.
+    path are written out, numbered as in the tree, with their scores.
 
     Args:
         nodes: as of `SearchResult.tree`; at least one.
@@ -58,7 +58,7 @@ def search_tree(nodes: Sequence[Node], chosen: int, title: str) -> Figure:
 
 
 def _places(nodes: Sequence[Node], shown: Sequence[int]) -> tuple[dict[int, float], dict[int, float]]:
-    """Column and row of each node: leaves one below the other, the better branch above; a parent amid its children."""
+    """Column and row of each node: leaves one below the other, the better one above; a parent between its children."""
     children: dict[int | None, list[int]] = {}
     for i in shown:
         parent = nodes[i].parent

@@ -10,7 +10,7 @@ from typing import Any
 from tts_study.errors import UserError
 from tts_study.profiles import HUB_NAME, located
 
-Row = tuple[str, Mapping[str, Any]]  # where it stands, for messages, and its columns
+Row = tuple[str, Mapping[str, Any]]  # its place, for messages, and its columns
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 MOST_COLUMNS = 20  # that a message names
 MAX_REASON = 600  # characters of what the hub's client says; it may list all of a data set's configurations
@@ -99,7 +99,7 @@ def as_text(place: str, column: str, value: Any) -> str:
 
 
 def column_of(row: Mapping[str, Any], name: str, usual: str) -> str:
-    """The column called `name`; if that is the usual name, one that differs in case or spaces (`Answer`) serves too."""
+    """The column called `name`; if that is the usual name, one that differs in case or spaces will do."""
     if name in row or name != usual:
         return name
     return next((column for column in row if column.strip().casefold() == name), name)
@@ -142,7 +142,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     import pandas as pd
 
     try:
-        # as text: an answer "007" or "1e3" is not a number to be tidied
+        # as text: an answer "007" or "1e3" must stay as it is
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:  # what pandas raises on files that it cannot parse
         raise UserError(f"cannot read {path}: {_first_line(error)}") from None

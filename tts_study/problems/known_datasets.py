@@ -1,6 +1,6 @@
 """Data sets on the Hugging Face hub whose columns, split or configuration are not MATH-500's.
 
-What is said here is what `load_profile(…, dataset=NAME)` sets beside the name; anything given expressly goes first.
+`load_profile(…, dataset=NAME)` sets these fields together with the name; fields that are given have priority.
 """
 
 from collections.abc import Mapping

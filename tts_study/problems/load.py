@@ -1,11 +1,11 @@
-"""A data set as `Problem`s, all of them or a part: some levels, some subjects, some ids, the first so many.
+"""A data set as `Problem`s, all of them or a part: some levels, some subjects, some ids, the first ones.
 
 Only the problem's text and its answer must be there, in the columns that the profile names. A row::
 
     {"unique_id": "test/0", "problem": "Start with 42, add 17.", "answer": "59", "level": 1, "subject": "Arithmetic"}
 
 A gold answer may be a worked solution, with a box or with GSM8K's "#### 18" as its last line: the answer is taken from
-it. Where there is no column of answers, it is taken from the solution.
+it. Without a column of answers it is taken from the solution.
 """
 
 import re
@@ -19,7 +19,7 @@ from tts_study.problems.files import Row, as_text, check_text, column_of, listed
 from tts_study.profiles import Profile
 from tts_study.records import Problem
 
-MOST_NAMED = 20  # of the values that there are, in a message
+MOST_NAMED = 20  # values that a message lists
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _subset(profile: Profile, problems: Sequence[Problem]) -> tuple[Problem, ...
             raise UserError(f"{profile.dataset}: no problem is left once those with these ids are left out")
     if not chosen:
         told = ", ".join(f"{what} {text}" for what, (text, _) in asked.items() if text is not None)
-        raise UserError(f"{profile.dataset}: no problem is of all of these: {told}; ask for fewer at once")
+        raise UserError(f"{profile.dataset}: no problem has all of these: {told}; ask for fewer of them")
     return tuple(chosen)
 
 

@@ -22,7 +22,7 @@ SHARED = (
     "data_parallel_size", "enforce_eager", "reply_limit",
 )  # fmt: skip
 SAMPLING = ("system_prompt", "temperature", "top_p", "max_tokens", "max_step_tokens")
-# the environment's variables that say where the servers are, for profiles that do not: notebooks inherit them
+# the environment variables that name the servers where the profile does not: notebooks inherit them
 POLICY_URL, PRM_URL = "TTS_STUDY_POLICY_URL", "TTS_STUDY_PRM_URL"
 
 
@@ -53,7 +53,7 @@ class Engines:
         """A profile's engines; each starts when it is first needed.
 
         Raises:
-            UserError: there is no such checkpoint, or a server's URL is none.
+            UserError: there is no such checkpoint, or a server's URL is invalid.
         """
         return await in_background(self._of(profile, needs_prm))
 
@@ -128,12 +128,12 @@ def _prm(settings: "PRMSettings", urls: list[str]) -> "VllmPRM":
 
 
 def policy_urls(profile: Profile) -> list[str]:
-    """Where the policy is served; empty if it runs in this process."""
+    """The URLs of the policy's servers; empty if it runs in this process."""
     return _urls(profile.policy_url, POLICY_URL)
 
 
 def prm_urls(profile: Profile) -> list[str]:
-    """Where the PRM is served; empty if it runs in this process."""
+    """The URLs of the PRM's servers; empty if it runs in this process."""
     return _urls(profile.prm_url, PRM_URL)
 
 
@@ -142,7 +142,7 @@ def _urls(told: str | None, variable: str) -> list[str]:
 
 
 def policy_settings(profile: Profile) -> "PolicySettings":
-    """What a profile says about its policy's engine."""
+    """The settings of a profile's policy."""
     from tts_study.engines.policy import PolicySettings
 
     profile = profile.resolved()
@@ -155,7 +155,7 @@ def policy_settings(profile: Profile) -> "PolicySettings":
 
 
 def prm_settings(profile: Profile) -> "PRMSettings":
-    """What a profile says about its PRM's engine."""
+    """The settings of a profile's PRM."""
     from tts_study.engines.prm import PRMSettings
 
     profile = profile.resolved()

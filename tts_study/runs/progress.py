@@ -22,7 +22,7 @@ class Progress:
         self._bar.close()
 
     def start_clock(self) -> None:
-        """From here on time counts: what went before was starting engines."""
+        """Time counts from here on; engines were started before."""
         self._bar.set_description(self._title)
         self._bar.start_t = self._bar.last_print_t = time.time()
         self._begin = self._lap = time.monotonic()
@@ -33,7 +33,7 @@ class Progress:
         return self._lap - last
 
     def add(self, tokens: int) -> None:
-        """One more problem is done, with so many generated tokens."""
+        """One more problem is done, with this number of generated tokens."""
         self._tokens += tokens
         self._bar.set_postfix_str(f"{self._tokens / (time.monotonic() - self._begin):,.0f} tok/s", refresh=False)
         self._bar.update()

@@ -6,11 +6,11 @@ A row of HuggingFaceH4/Llama-3.2-1B-Instruct-best-of-N-completions, as search-an
      "completions": ["## Step 1: …", …], "scores": [[0.98, 0.97], …], "agg_scores": [0.97, …], "pred": "## Step 1: …",
      "completion_tokens": [212, …]}
 
-A completion is one text, and each has its own list of step scores. Their PRM scored what stands between blank lines,
-an empty last step included, so there may be more scores than we see steps: scores are taken as they are, which gives
-the blog's own choice, and `unmatched` counts such completions. What the columns do not say is whether a completion
-ended by itself (all count as finished) and, for DVTS, its tokens. Our own exports (`tts_study.runs.export`)
-say both, in `finished` and `completion_tokens`, and the `strategy` and the size of its `subtree`s.
+A completion is one text, and each has its own list of step scores. Their PRM scored each text between blank lines, an
+empty last step included, so there may be more scores than steps here: scores are taken as they are, which gives the
+blog's own choice, and `unmatched` counts such completions. The columns say neither whether a completion
+ended by itself (all count as finished) nor, for DVTS, its tokens. Our own exports (`tts_study.runs.export`) contain
+both, in `finished` and `completion_tokens`, and the `strategy` and the size of its `subtree`s.
 """
 
 import math
@@ -28,14 +28,14 @@ from tts_study.records import Completion, Cost, Problem, SearchResult
 from tts_study.runs.store import OLD_NAMES, Run
 from tts_study.strategies import SEARCHES
 
-MAX_COMPLETIONS = 100_000  # of a problem: more than any study, and a row of them is a mistake
+MAX_COMPLETIONS = 100_000  # of a problem: more than any study has; a row with more is a mistake
 MAX_TEXT = 200_000  # characters of a completion: more than any model's context, and read within seconds
-BLOG = {"beam": "beam_search", "dvts": "dvts"}  # searches by what the names of the blog's data sets contain
+BLOG = {"beam": "beam_search", "dvts": "dvts"}  # searches, by parts of the names of the blog's data sets
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Where completions and their step scores stand, and what these are.
+    """Which columns contain completions and step scores, and what these are.
 
     Attributes:
         completions: the column of texts.
@@ -65,9 +65,9 @@ def load_published(
         dataset: a .jsonl or .parquet file, or a name on the Hugging Face hub.
         config: the hub data set's configuration.
         split: the hub data set's split.
-        limit: only the first so many problems.
+        limit: only this number of problems, from the first on.
         columns: other names of the columns of problems, answers, ids, levels, subjects and solutions.
-        scored: where completions and scores stand, and what the scores are.
+        scored: the columns of completions and scores, and what the scores are.
 
     Raises:
         UserError: the data set is not there or is empty, or a row lacks a column, or its completions and scores do not
@@ -83,7 +83,7 @@ def load_published(
         _check_alike(place, completions, results)
         strategy = row["strategy"] if isinstance(row.get("strategy"), str) else strategy
         problems.append(problem)
-        # what a search generated beyond its completions is not said
+        # what a search generated beyond its completions is not recorded
         cost = Cost(generated=sum(completion.tokens for completion in completions))
         subtree = _subtree(place, row, strategy, f"{dataset} {config}", len(completions))
         results.append(SearchResult(problem.id, completions, cost, subtree=subtree))

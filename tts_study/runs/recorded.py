@@ -1,4 +1,4 @@
-"""Where runs lie: recorded ones in data/runs, new ones in the output folder."""
+"""Where runs are stored: recorded ones in data/runs, new ones in the output folder."""
 
 import glob
 import re
@@ -15,12 +15,12 @@ from tts_study.strategies import SEARCHES
 
 
 def fresh_path(spec: RunSpec) -> Path:
-    """Where a new run is kept: whatever its results depend on is in the name, so that no two runs share a file."""
+    """Where a new run is kept: the name contains everything that its results depend on, so no two runs share a file."""
     return paths.out() / "runs" / f"{len(spec.problems)}-problems" / f"{spec.name}-{spec.digest}.jsonl"
 
 
 def recorded(spec: RunSpec) -> Run:
-    """The recorded run that contains what is asked.
+    """The recorded run that contains the one asked for.
 
     Raises:
         UserError: none is recorded, or those that might contain it are other runs.
@@ -39,7 +39,7 @@ def recorded(spec: RunSpec) -> Run:
 
 
 def _candidates(spec: RunSpec, folder: Path) -> Iterator[tuple[Path, RunSpec]]:
-    """Files that may contain a run, and what each of them would be: the same n, then the largest."""
+    """Files that may contain a run, and the run that each would be: the same n, then the largest."""
     for search in (spec.search, *(SEARCHES[name] for name in spec.search.contained_in)):
         for name in (search.name, *(old for old, new in store.OLD_NAMES.items() if new == search.name)):
             pattern = spec.name_as(name, "(\\d+)") + ".jsonl.gz"

@@ -1,4 +1,4 @@
-"""Drive a search over many problems at once, and keep what it finds: progress, resuming, replaying.
+"""Search many problems at once, and store the results: progress, resuming, replaying.
 
 Each problem is a coroutine of its own, and the engines merge the requests of all of them.
 """
@@ -71,7 +71,7 @@ async def run_strategy(
 
     `options` are those that the strategy takes besides `n` and `seed`; a `solver` has them already.
 
-    Problems that are stored already are not searched again, and if that is all of them the engines are not started.
+    Problems that are stored already are not searched again, and if all are stored no engine is started.
     A problem that fails does not take the others with it.
 
     Raises:
@@ -88,7 +88,7 @@ async def run_strategy(
 
 @dataclass(frozen=True)
 class Search:
-    """A strategy with its budget, its engines, and what it takes besides: a solver of problems.
+    """A solver of problems: a strategy with its budget, its engines and its other arguments.
 
     Attributes:
         strategy: the name of a method, or a search of the table of strategies.
@@ -108,7 +108,7 @@ class Search:
 
     @property
     def sampler(self) -> str:
-        """What draws the samples; known once the engines are started."""
+        """What draws the samples; known when the engines are started."""
         return self.policy.sampler
 
     async def start(self) -> None:

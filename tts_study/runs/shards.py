@@ -5,7 +5,7 @@ Its header is that of the whole run (same data set, same hash) and names the sha
 
     {"strategy": …, "dataset": {"problems": 500, …}, "shard": {"index": 2, "count": 8, "ids": ["test/1", "test/9", …]}}
 
-So shards are merged with nothing but their files at hand, and what is missing has a name.
+So the files alone are enough to merge shards, and to name what is missing.
 """
 
 import gzip
@@ -22,7 +22,7 @@ from tts_study.runs import store
 from tts_study.runs.store import Header, Run
 
 Solved = tuple[Problem, SearchResult, float | None]  # with its shard's seconds a problem
-TOLD = 10  # of what is missing, before it is only counted
+TOLD = 10  # missing ones that a message names; further ones are counted
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ class Shard:
         return tuple(problems[self.index - 1 :: self.count])
 
     def describe(self, problems: Sequence[Problem]) -> Header:
-        """What the header of the shard's run says in addition; `problems` are the whole data set's."""
+        """What the header of the shard's run contains in addition; `problems` are the whole data set's."""
         if self == WHOLE:
             return {}
         return {"shard": asdict(self) | {"ids": [problem.id for problem in self.of(problems)]}}
 
     def file_name(self) -> str:
-        """What the file of the shard's run is called."""
+        """The file name of the shard's run."""
         return "run.jsonl" if self == WHOLE else f"run.shard-{self.index}-of-{self.count}.jsonl"
 
 
-WHOLE = Shard(1, 1)  # everything in one piece: no shard at all
+WHOLE = Shard(1, 1)  # the whole run, not a shard
 
 
 def parse_shard(text: str) -> Shard:
@@ -90,7 +90,7 @@ def merge(shards: Sequence[Path], out: Path) -> Run:
         store.check_header(path, whole[path], header)
     solved = _in_order(placed, runs)
     if store.describe_dataset("", [each[0] for each in solved])["sha256"] != header["dataset"]["sha256"]:
-        raise UserError("the shards' problems are not those of the data set that their headers name: run them anew")
+        raise UserError("the shards' problems are not those of the data set that their headers name: run them again")
     _write(out, header | {"versions": _versions(list(whole.values()))}, solved)
     return store.load(out)
 
@@ -125,14 +125,14 @@ def _shard(path: Path, header: Header) -> Shard:
 
 
 def _in_order(placed: Sequence[Path], runs: Mapping[Path, Run]) -> list[Solved]:
-    """What all shards hold, in the data set's order."""
+    """The contents of all shards, in the data set's order."""
     found: dict[str, Solved] = {}
     for path in placed:
         run = runs[path]
         mine = set(run.header["shard"]["ids"])
         for problem, result in zip(run.problems, run.results, strict=True):
             if problem.id in found or problem.id not in mine:
-                raise UserError(f"{path} holds problem {problem.id}, which is another shard's: run the shard anew")
+                raise UserError(f"{path} contains problem {problem.id}, which is another shard's: run the shard again")
             found[problem.id] = problem, result, run.seconds
     rounds = zip_longest(*(runs[path].header["shard"]["ids"] for path in placed))
     order = [name for each in rounds for name in each if name is not None]

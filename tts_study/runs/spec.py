@@ -63,7 +63,7 @@ class RunSpec:
         return cls(profile.resolved(), search, tuple(problems), n, seed, every)
 
     def within(self, search: Search, n: int) -> "RunSpec":
-        """The same question to a run of another search or n, that may contain this one."""
+        """The same run with another search or n, which may contain this one."""
         return replace(self, search=search, n=n)
 
     @cached_property
@@ -73,7 +73,7 @@ class RunSpec:
 
     @cached_property
     def suffix(self) -> str:
-        """The end of the run's name: what is not as usual, such as "-beam_width_8"."""
+        """The end of the run's name: what differs from the defaults, such as "-beam_width_8"."""
         usual = PROFILES.get(self.profile.name, self.profile)
         usually = {**{name: getattr(usual, name) for name in self.search.from_profile}, **self.search.defaults}
         changed = {name: value for name, value in self.arguments.items() if value != usually[name]}
@@ -81,7 +81,7 @@ class RunSpec:
 
     @property
     def name(self) -> str:
-        """What the run's file is called: "1b-dvts-n64-seed0", and what is not as usual."""
+        """The run's file name: "1b-dvts-n64-seed0", and what differs from the defaults."""
         return self.name_as(self.search.name, str(self.n))
 
     def name_as(self, search: str, n: str) -> str:

