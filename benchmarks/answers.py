@@ -31,7 +31,7 @@ def run_bench(path: Path | None, *, fuzzed: int, seed: int) -> None:
     golds = load_golds(path)
     print(f"{len(golds)} distinct gold answers of {path}")
     groups = merged(golds)
-    print(f"taken for equal: {len(groups)} groups of them", *(f"  {', '.join(group)}" for group in groups), sep="\n")
+    print(f"counted as equal: {len(groups)} groups of them", *(f"  {', '.join(group)}" for group in groups), sep="\n")
     print(*rewritten(golds).lines("equal to their rewritings"), sep="\n")
     print(*damaged(golds).lines("unequal to what only looks like them"), sep="\n", flush=True)
     print(*slowest_lines(slowest(golds)), sep="\n", flush=True)
@@ -58,7 +58,7 @@ def load_golds(path: Path) -> list[str]:
             raise UserError(f'{place}: a line needs the text "answer"')
         golds[answers.gold(row["answer"])] = None
     if not golds:
-        raise UserError(f"{path} holds no answers")
+        raise UserError(f"{path} contains no answers")
     return list(golds)
 
 
@@ -180,7 +180,7 @@ def _unrepeated(forms: dict[str, str | None], rng: random.Random) -> list[str]:
 
 
 def imitate(golds: Sequence[str], problems: int, n: int, *, seed: int = 0) -> list[tuple[str, list[str]]]:
-    """`n` answers to each of so many problems, as a model might give them.
+    """`n` answers to each of some problems, as a model might give them.
 
     A few answers make up most of the votes and a long tail the rest: every problem has its own distribution over the
     gold answer, answers that are nearly it, and answers that are a mutation of it. One in ten is written unusually.

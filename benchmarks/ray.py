@@ -21,7 +21,7 @@ from tts_study.runs.ray import connected, run_on_ray
 from tts_study.runs.spec import RunSpec
 from tts_study.runs.workers import Workers
 
-STEPS, STEP = 10, 40  # of a solution: how many, of so many tokens, as docs/scale.md assumes
+STEPS, STEP = 10, 40  # of a solution: their number and their tokens, as docs/scale.md assumes
 IN_HAND = 8  # problems at a time
 
 

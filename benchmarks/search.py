@@ -8,7 +8,7 @@ The floor is what plain vLLM takes, engines started and warmed, one after the ot
   have in common is counted once, and all is packed into texts as long as the longest.
 
 Both are lower bounds of a kind: no step of theirs waits for another, and nothing is read twice. Beside the wall-clock
-times, the processor time of all processes is told: on a CPU that others use too, that ratio is the one to look at.
+times, the processor time of all processes is printed: on a CPU that others use too, read that ratio.
 """
 
 import asyncio
@@ -178,7 +178,7 @@ async def run_search_bench(
         raise UserError(f"{strategy.name} asks no PRM: time one that does, such as beam_search, dvts or best_of_n")
     for_policy, for_prm = policy_settings(profile), prm_settings(profile)
     async with VllmPolicy(for_policy) as policy, VllmPRM(for_prm) as prm:
-        await policy.start()  # one after the other: to tell whose processes are whose
+        await policy.start()  # one after the other, to know which processes belong to which
         of_policy = _started()
         await prm.start()
         clocks = Clocks(of_policy, _started() - of_policy)

@@ -61,5 +61,5 @@ def search_and_learn(pair: Pair, given: Assumptions) -> list[Sequence[str]]:
 
 
 def _whole(given: Assumptions, steps: float) -> float:
-    """Tokens that a PRM reads of a solution of so many steps."""
+    """Tokens that a PRM reads of a solution with this number of steps."""
     return given.prm_prompt + steps * (given.step + given.prm_turn)

@@ -2,10 +2,10 @@
 
 Tokens of one problem, with n completions of S steps of t tokens each, on engines with a prefix cache of blocks of b:
 
-- best_of_n: n · S · t are generated; the prompt is read once, and each further request reads half a block of it anew
+- best_of_n: n · S · t are generated; the prompt is read once, and each further request reads half a block of it again
   (the last one, not full, is not shared). The PRM reads every solution once, template included.
 - beam_search, dvts: S rounds of n candidates, n · S · t are generated, however many subtrees there are: a beam that is
-  pruned is replaced by another one's copy, and one that finished costs no more. Each request reads half a block anew,
+  pruned is replaced by another one's copy, and one that finished costs no more. Each request reads half a block again,
   and so does the PRM, which otherwise reads only what is new.
 
 Time. A decoding step reads the weights and the KV cache of its batch once, at a share of the bandwidth, and takes a
@@ -150,7 +150,7 @@ def hours(pair: Pair, works: Sequence[Work]) -> float:
 
 
 def wall_hours(pairs: Sequence[Pair], gpu_hours: Sequence[float], gpus: int) -> float:
-    """Hours on so many GPUs: each pair's runs one after another, on as many copies of the pair as there is room for."""
+    """Hours on a number of GPUs: each pair's runs one after another, on as many copies of the pair as fit."""
     each = zip(pairs, gpu_hours, strict=True)
     busy = [hours / (gpus // pair.gpus * pair.gpus) for pair, hours in each]
     return sum(busy) + sum(pair.slowest() + pair.given.start / 60 for pair in pairs)

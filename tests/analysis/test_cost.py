@@ -19,7 +19,7 @@ from tts_study.runs.store import Run
 
 MICRO = ("1b", "3b", "8b", "70b", "prm")
 # 2 layers of 30 weights, an embedding and a head of 20 each
-SMALL = Shape(parameters=100, embedding=20, head=20, tied=False, layers=2, attention_width=4, kv_width=2,
+SMALL = Shape(parameters=100, embedding=20, head=20, tied=False, layers=2, kv_width=2,
               weight_bytes=200)  # fmt: skip
 TOKENS = [10, 5, 7, 12, 3]  # generated, prompt, prompt_cached, scored, scored_cached
 SPENT = Cost(*TOKENS)
@@ -42,7 +42,7 @@ def test_cached_tokens_are_not_computed():
 
 
 def test_a_tied_head_is_part_of_the_parameters_once_and_is_computed():
-    tied = Shape(parameters=80, embedding=20, head=20, tied=True, layers=2, attention_width=4, kv_width=2,
+    tied = Shape(parameters=80, embedding=20, head=20, tied=True, layers=2, kv_width=2,
                  weight_bytes=160)  # fmt: skip
     assert tied.body == 60 and policy_flops([1, 0, 0, 0, 0], tied) == 2 * 80
 
@@ -82,7 +82,7 @@ def test_qwen_has_biases_and_llamas_cousins_their_own_head_width():
     qwen = from_config(config | {"model_type": "qwen2"}, "Qwen/Qwen2.5-0.5B-Instruct")
     assert qwen.parameters == 494_032_768  # as the hub shows it
     wide = from_config(config | {"model_type": "llama", "head_dim": 128}, "wide")
-    assert (wide.attention_width, wide.kv_width) == (14 * 128, 2 * 128)
+    assert wide.kv_width == 2 * 128
 
 
 @pytest.mark.parametrize(

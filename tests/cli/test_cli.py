@@ -256,7 +256,7 @@ def test_grading_counts_right_wrong_and_unreadable_answers(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("", "holds no answers"),
+        ("", "contains no answers"),
         ('{"answer": "1"}\n', 'line 1: a line needs the texts "answer" and "prediction" or "completion"'),
         ('{"prediction": "1"}\n', "line 1: a line needs"),
         ("\n", "line 1 is empty"),

@@ -126,7 +126,7 @@ async def test_only_the_systems_own_kill_for_want_of_memory_is_called_so(engine,
     tasks = await engine.asked(1)
     engine.llms[0].dead = True
     engine.open()
-    assert "killed its process for want of memory: lower max_num_seqs" in await ends(tasks, EngineLost)
+    assert "killed its process for lack of memory: lower max_num_seqs" in await ends(tasks, EngineLost)
 
 
 async def test_an_engine_that_died_while_nobody_asked_is_replaced_without_a_word(engine):

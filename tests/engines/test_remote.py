@@ -278,7 +278,7 @@ async def test_a_server_that_is_not_there_is_told_at_once(serve, policy_folder):
 
 async def test_a_wrong_model_is_told_with_what_is_there(serve, policy_folder, prm_folder):
     told = await refusal(policy_on(policy_folder, await serve(prm_folder)))
-    assert "No server holds the model" in told and "holds served" in told and "--served-model-name" in told
+    assert "No server has the model" in told and "has served" in told and "--served-model-name" in told
 
 
 async def test_servers_of_other_models_are_left_alone(serve, policy_folder, prm_folder):
@@ -304,7 +304,7 @@ async def test_a_context_that_is_too_small_is_refused(serve, policy_folder):
 
 async def test_a_key_is_wanted_sent_and_never_told(serve, policy_folder, monkeypatch):
     fake = await serve(policy_folder, key="open-sesame")
-    assert "wants an API key: set $TTS_STUDY_API_KEY" in await refusal(policy_on(policy_folder, fake))
+    assert "requires an API key: set $TTS_STUDY_API_KEY" in await refusal(policy_on(policy_folder, fake))
     monkeypatch.setenv(transport.API_KEY, "hocus-pocus")
     told = await refusal(policy_on(policy_folder, fake))
     assert "does not accept the key" in told and "hocus" not in told
@@ -352,7 +352,7 @@ async def test_a_server_of_embeddings_is_no_prm(serve, prm_folder, monkeypatch):
         return web.json_response({"data": [{"data": [[0.1] * 16] * 2}]})
 
     monkeypatch.setattr(fake, "answer", lambda request, reply: embed(request))
-    assert "no PRM" in await refusal(prm_on(prm_folder, fake))
+    assert "not a PRM" in await refusal(prm_on(prm_folder, fake))
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://a", "http://", "", "http://me:secret@host:1"])

@@ -1,4 +1,4 @@
-"""docs/models.md says what each profile's models need; `python tests/test_models_doc.py` prints its table anew."""
+"""docs/models.md says what each profile's models need; `python tests/prompts/test_models_doc.py` prints its table."""
 
 from pathlib import Path
 

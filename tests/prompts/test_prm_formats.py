@@ -162,5 +162,5 @@ def test_a_profile_only_tells_a_format_that_was_asked_for():
 
 def test_skywork_asks_for_the_plugin_that_vllm_needs(monkeypatch):
     monkeypatch.setattr("tts_study.prompts.prm.skywork.entry_points", lambda group: [])
-    with pytest.raises(UserError, match="install it anew"):
+    with pytest.raises(UserError, match="install it again"):
         FORMATS["skywork"].engine_args({"architectures": ["Qwen2ForPrmModel"]})

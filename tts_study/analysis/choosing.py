@@ -70,7 +70,7 @@ def _of_policy(policy: str, parts: Sequence[Part], seed: int) -> pd.DataFrame:
 
 
 _NO_SHAPE = Shape(
-    parameters=0, embedding=0, head=0, tied=False, layers=0, attention_width=0, kv_width=0, weight_bytes=0
+    parameters=0, embedding=0, head=0, tied=False, layers=0, kv_width=0, weight_bytes=0
 )  # of a model that is not at hand, or not asked
 
 

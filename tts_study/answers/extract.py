@@ -39,7 +39,7 @@ def extract(text: str, *, fallback: bool = True, finished: bool = True) -> str |
     Args:
         text: the completion.
         fallback: where there is no box at all, take what `<answer>` tags hold, or what words say is the answer
-            (`answers.said`). For models that are told to use a box, switch it off to hold them to it.
+            (`answers.said`). Switch it off for models that are asked to use a box, to count only what is in one.
         finished: the model ended the text itself; if it did not, an answer at the very end may lack its last digits,
             and only one whose box is closed, or that something follows, is taken.
     """

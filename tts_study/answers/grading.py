@@ -81,7 +81,7 @@ def grade_file(path: Path, *, fallback: bool = True, columns: Columns | None = N
     """
     verdicts = [_grade_row(row, fallback, columns or Columns()) for row in read_rows(str(path))]
     if not verdicts:
-        raise UserError(f"{path} holds no answers")
+        raise UserError(f"{path} contains no answers")
     return verdicts
 
 

@@ -6,7 +6,7 @@ An expression is canonical by its value, not by a normal form that some simplifi
 - any other number (surds, pi, logarithms, complex numbers) is its value to 30 digits;
 - any other expression with variables is its values at three fixed points (`\cot x` equals `\cos x/\sin x`).
 
-Two different values that agree to 30 digits would be taken for one; no answer in practice does that.
+Two different values that agree to 30 digits count as equal; no answer in practice does that.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 r"""Units and words behind a number, which say nothing about its value: `65 km/h`, `18 dollars per hour`, `37 ways`.
 
-A single letter is no unit by itself, since answers hold variables: `5h` is a polynomial, while `5\text{ h}` and `5 m/s`
-are numbers. Words that change the number (`3 fifths`, `4 squared`, `5 or more`) are no units.
+A single letter by itself is not a unit, since answers contain variables: `5h` is a polynomial, while `5\text{ h}` and
+`5 m/s` are numbers. Words that change the number (`3 fifths`, `4 squared`, `5 or more`) are no units.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""One event loop in a thread of its own, to which all engines belong: any thread and any other loop may ask them."""
+"""One event loop, in its own thread, to which all engines belong: any thread and any other loop may ask them."""
 
 import asyncio
 import threading
@@ -11,10 +11,10 @@ GOODBYE = 10.0  # seconds that an interrupted coroutine gets to close its files
 
 
 def wait(coroutine: Coroutine[Any, Any, T], goodbye: float | None = GOODBYE) -> T:
-    """Run a coroutine in the background loop and wait for it, from a thread that has no loop to run.
+    """Run a coroutine in the background loop and wait for it, from a thread without a running loop.
 
     An interruption cancels the coroutine, and waits until it has ended (`goodbye` seconds at most, or None: without
-    a limit), so that what is run next finds its files closed.
+    a limit), so that its files are closed before the next one runs.
     """
     ended, given_up = threading.Event(), threading.Event()
     begun: list[asyncio.Task[T] | None] = []

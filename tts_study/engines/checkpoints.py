@@ -1,7 +1,7 @@
-"""Checkpoints: what pins a model's weights, whether they lie in a folder or on the hub.
+"""Checkpoints: what identifies a model's weights, in a folder or on the hub.
 
 A folder's weights are hashed in a stream, once: the hash is kept in the user's cache folder under the folder's path
-and its files' names, sizes and times of change, so that naming a large model again reads none of it.
+and its files' names, sizes and times of change, so a large model is read only once.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ HUB_SECONDS = 10.0
 
 
 def describe_model(model: str) -> dict[str, Any]:
-    """A model's name (relative to the project if inside) and what pins its weights: their hash, or the hub's revision.
+    """A model's name (relative to the project if inside) and what identifies its weights: a hash or a revision.
 
-    The revision is null where neither the hub nor its cache can tell.
+    The revision is null where neither the hub nor its cache has it.
 
     Raises:
         UserError: it is neither a folder nor a name that a hub's model could have.

@@ -1,4 +1,4 @@
-"""What a policy and a PRM ask of the engine that runs their model: in this process, or on a server."""
+"""The engine that runs a policy's or a PRM's model: in this process, or on a server."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping, Sequence
@@ -27,17 +27,17 @@ class EngineSettings:
         max_model_len: context in tokens, prompt and completion together.
         max_num_seqs: most sequences in one batch.
         block_size: tokens in a block of the KV cache, of which the prefix cache only reuses whole ones; rounded up on a
-            CPU, whose kernels want multiples of 16, or of 32 where sockets share a model.
+            CPU, whose kernels need multiples of 16, or of 32 where sockets share a model.
         gpu_memory_utilization: share of each GPU's memory; the policy's and the PRM's must add up to less than 1.
-        kv_cache_gib: size of the KV cache on a CPU; the environment's VLLM_CPU_KVCACHE_SPACE goes before it.
-        burst: on a CPU, what is to be scored is sent together, once in so many seconds, for larger batches; 0: at once.
+        kv_cache_gib: size of the KV cache on a CPU; the environment variable VLLM_CPU_KVCACHE_SPACE has priority.
+        burst: on a CPU, texts to score are sent together, once in this many seconds, for larger batches; 0: at once.
         tensor_parallel_size: GPUs (or CPU sockets) that share the model.
-        data_parallel_size: copies of the model on GPUs of their own, among which vLLM shares out the requests.
+        data_parallel_size: copies of the model, each on its own GPUs; vLLM distributes the requests among them.
         enforce_eager: run the model as it is, without compilation and CUDA graphs: slower, but it starts sooner and
             where they fail. A CPU always does.
         chat_template: a Jinja template in place of the tokenizer's own.
-        reply_limit: seconds without any sign of life after which an engine that is asked counts as lost, and within
-            which a server has to have answered a request; 0: no limit.
+        reply_limit: seconds of silence after which an engine with open requests counts as lost, and within which
+            a server has to answer a request; 0: no limit.
     """
 
     model: str
@@ -74,7 +74,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Pooled:
-    """What a classifier of tokens says about a prompt.
+    """The outputs of a token classifier for a prompt.
 
     Attributes:
         scores: the last of its outputs at each token that was computed: those after the cached ones.
@@ -88,7 +88,7 @@ class Pooled:
 class Engine(ABC):
     """Runs one model, and starts with the first request; any thread and any event loop may ask.
 
-    What it holds belongs to the background loop, where its subclasses' methods run.
+    Its state belongs to the background loop, where its subclasses' methods run.
 
     Attributes:
         sampler: what draws its samples, once it is known: `records.VLLM_SAMPLER` or `records.OWN_SAMPLER`.
@@ -107,7 +107,7 @@ class Engine(ABC):
         return load_tokenizer(self.settings.model)
 
     async def start(self) -> None:
-        """Get ready, unless it is."""
+        """Start, unless it is running."""
         await in_background(self._answered(self._ready()))
 
     async def generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
@@ -120,7 +120,7 @@ class Engine(ABC):
         return await in_background(self._answered(self._generate(token_ids, sampling)))
 
     async def encode(self, token_ids: Sequence[int], *, read_cache: bool) -> Pooled:
-        """Score the tokens of a prompt: all of them, or with `read_cache` those that the prefix cache does not hold.
+        """Score the tokens of a prompt: all of them, or with `read_cache` those that are not in the prefix cache.
 
         Raises:
             EngineLost: as `generate`.
@@ -129,11 +129,11 @@ class Engine(ABC):
         return await in_background(self._answered(self._encode(token_ids, read_cache)))
 
     async def close(self) -> None:
-        """Release what it holds, and end the requests in flight; a later request starts it again."""
+        """Free its resources, and end the requests in flight; a later request starts it again."""
         closed = f"{self.what} {self.settings.model!r} was closed before it had answered: ask again, and it starts."
         await in_background(self._close(UserError(closed)))
 
-    async def forget(self) -> None:  # noqa: B027  servers are shared: theirs stays
+    async def forget(self) -> None:  # noqa: B027  servers are shared: their caches stay
         """Empty the prefix cache: for benchmarks."""
 
     async def _answered(self, answer: Awaitable[T]) -> T:
@@ -142,7 +142,7 @@ class Engine(ABC):
 
     @abstractmethod
     async def _ready(self) -> None:
-        """Get ready, unless it is."""
+        """Start, unless it is running."""
 
     @abstractmethod
     async def _generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
@@ -154,11 +154,11 @@ class Engine(ABC):
 
     @abstractmethod
     async def _close(self, reason: UserError) -> None:
-        """End the requests in flight for this reason, and release what it holds."""
+        """End the requests in flight for this reason, and free its resources."""
 
     @abstractmethod
     def _lose(self, reason: str) -> None:
-        """End the requests in flight: there was no sign of life for too long."""
+        """End the requests in flight: the engine was silent for too long."""
 
     def check_fits(self, token_ids: Sequence[int], room: int) -> None:
         """Make sure that a prompt leaves room in the context.
@@ -197,7 +197,7 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
 
 
 class OnEngine:
-    """What has an engine, and ends with it: a policy and a PRM are used and closed alike."""
+    """An object that has an engine and closes it: a policy or a PRM."""
 
     engine: Engine
 

@@ -19,16 +19,16 @@ class InFlight:
     """The open requests of one engine; used from one event loop.
 
     Attributes:
-        ready: whether the engine could answer: while it starts, silence is no fault.
+        ready: whether the engine could answer: while it starts, silence is expected.
     """
 
     def __init__(self, what: str, limit: float, lose: Callable[[str], None]) -> None:
         """Note what is watched.
 
         Args:
-            what: is asked, for messages: "The engine of 'data/micro/1b'".
-            limit: seconds of silence after which the engine counts as lost; 0: it is waited for without a limit.
-            lose: called then, with a sentence; it ends the requests.
+            what: name of the engine for messages: "The engine of 'data/micro/1b'".
+            limit: seconds of silence after which the engine counts as lost; 0: no limit.
+            lose: called then, with the reason; it ends the requests.
         """
         self.ready = False
         self._what, self._limit, self._lose = what, limit, lose
@@ -44,7 +44,7 @@ class InFlight:
 
     @asynccontextmanager
     async def request(self) -> AsyncIterator[None]:
-        """Hold a request open; it raises what `end` is given as soon as that is called."""
+        """Keep a request open; it raises the reason of `end` as soon as that is called."""
         try:
             async with asyncio.timeout(None) as timeout:
                 self._open.add(timeout)
@@ -61,14 +61,14 @@ class InFlight:
             raise
 
     def end(self, reason: UserError) -> None:
-        """Let all open requests raise this."""
+        """Make all open requests raise this."""
         self._reason = reason
         now = asyncio.get_running_loop().time()
         for timeout in self._open:
             timeout.reschedule(now)
 
     def heard(self) -> None:
-        """The engine gave a sign of life."""
+        """Note that the engine answered something."""
         self._silence, self._since, self._reported = 0.0, time.time(), False
 
     async def _watch(self) -> None:

@@ -1,11 +1,11 @@
-"""Who may ask a server of `tts-study serve`: every path wants the key, and not, as in vLLM, those under /v1 only."""
+"""The key of the servers of `tts-study serve`: every path requires it; in vLLM only those under /v1 do."""
 
 import hmac
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-VLLM_KEY = "VLLM_API_KEY"  # the environment's variable that vLLM takes its key from
+VLLM_KEY = "VLLM_API_KEY"  # the environment variable from which vLLM takes its key
 OPEN = "/health"  # says nothing but that the server is up
 
 Scope = MutableMapping[str, Any]

@@ -7,9 +7,9 @@ import threading
 
 
 def register() -> None:
-    """Register the class of Skywork's PRMs (imported only for such a model), and tie an engine to its starter.
+    """Register the class of Skywork's PRMs (imported only for such a model), and watch the process above an engine.
 
-    No engine outlives the process that started it, and it notes there what it dies of.
+    An engine ends with that process, and writes down the exception that ended it.
     """
     from vllm import ModelRegistry
 
@@ -22,7 +22,7 @@ def register() -> None:
 
 
 def _end_with_parent() -> None:
-    """An engine whose driver was killed would wait for requests for ever, and hold its GPU's memory."""
+    """An engine whose driver was killed would wait for requests for ever, and keep its GPU's memory."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,6 +1,6 @@
 """The policy: a language model that proposes solutions, sampled by vLLM.
 
-It knows token ids and separators, and nothing of strategies. A prefix is token ids throughout: what was sampled is
+It knows token ids and separators, but no strategies. A prefix is token ids throughout: what was sampled is
 appended as it is and never tokenised again, so that a continuation is exact and the prefix cache hits.
 """
 
@@ -57,7 +57,7 @@ class VllmPolicy(OnEngine):
 
     @property
     def sampler(self) -> str:
-        """What draws the samples; servers have to be asked, so that "" is returned before `start`."""
+        """What draws the samples; "" before `start` with servers, which must be asked."""
         return self.engine.sampler
 
     async def start(self) -> None:
@@ -83,10 +83,10 @@ class VllmPolicy(OnEngine):
         return await self._sample(prefix, n, seed, temperature, self.settings.max_tokens)
 
     async def steps(self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None) -> Sampled:
-        r"""Sample `n` next steps; each holds the token that completes the separator, whole.
+        r"""Sample `n` next steps; each includes the whole token that completes the separator.
 
-        Most separators are one token that ends with a blank line (".\n\n", say): the engine stops at its id by
-        itself. The stop string catches those of two tokens ("\n" twice), at the price of a token or so too many.
+        Most separators are one token that ends with a blank line (".\n\n", say): the engine stops at its id.
+        The stop string finds those of two tokens ("\n" twice), sometimes a token too late.
         """
         return await self._sample(
             prefix, n, seed, temperature, self.settings.max_step_tokens,
@@ -142,14 +142,14 @@ class VllmPolicy(OnEngine):
 
     @cached_property
     def _separators(self) -> list[int]:
-        """Every token that holds a whole step separator."""
+        """Every token that contains a whole step separator."""
         tokenizer = self.engine.tokenizer
         texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
         return [token for token, text in enumerate(texts) if STEP_SEPARATOR in text]
 
 
 def sample_seeds(prefix: Sequence[int], seed: int, n: int) -> list[int]:
-    """One seed a sample: different prefixes, and neighbouring seeds, share none of their randomness."""
+    """One seed for each sample: different prefixes or seeds, even consecutive ones, share no randomness."""
     base = hashlib.sha256(f"{seed} {list(prefix)}".encode())
     seeds = []
     for index in range(n):

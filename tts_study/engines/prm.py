@@ -26,8 +26,8 @@ class PRMSettings(EngineSettings):
     """How a PRM is run.
 
     Attributes:
-        prm_format: one of `prm_formats.FORMATS`, or "auto": told from the model.
-        prm_separator: what stands between steps, in the family "trl"; None: as is known of the model.
+        prm_format: one of `prm_formats.FORMATS`, or "auto": derived from the model.
+        prm_separator: the text between steps, in the family "trl"; None: the known one of the model.
     """
 
     prm_format: str = AUTO
@@ -55,7 +55,7 @@ class VllmPRM(OnEngine):
         """The family that the model belongs to.
 
         Raises:
-            UserError: it cannot be told, or its tokenizer or template cannot carry the family's format.
+            UserError: the family cannot be derived, or the tokenizer or template cannot express its format.
         """
         prm_format = choose_format(
             self.settings.prm_format, self.settings.model, self._config, self.settings.prm_separator
@@ -69,7 +69,7 @@ class VllmPRM(OnEngine):
         return load_config(self.settings.model)
 
     def engine_args(self) -> dict[str, Any]:
-        """What a PRM of this family adds to vLLM's `EngineArgs`."""
+        """The `EngineArgs` of vLLM that a PRM of this family needs."""
         args = self.format.engine_args(self._config)
         return args | {"pooler_config": {"task": "token_classify"} | args.get("pooler_config", {})}
 

@@ -1,4 +1,4 @@
-"""Random Llamas and a tokenizer like theirs, made here: to check or measure a machine without hub or real models."""
+"""Random Llamas and a tokenizer like theirs: to check or measure a machine without the hub or real models."""
 
 import itertools
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ ONE_B = Size(hidden=2048, feed_forward=8192, layers=16, heads=32, kv_heads=8)  #
 
 
 def make_llama(folder: Path, size: Size, *, seed: int) -> Path:
-    """Save a random Llama in bfloat16, with its tokenizer; its random text has steps, and ends now and then.
+    """Save a random Llama in bfloat16, with its tokenizer; its random text has steps, and sometimes ends.
 
     Args:
         folder: where to.
@@ -77,7 +77,7 @@ def make_llama(folder: Path, size: Size, *, seed: int) -> Path:
 def llama_tokenizer() -> "PreTrainedTokenizerFast":
     """A byte-level tokenizer that splits text as Llama 3's and is as large.
 
-    Its words are those of the prompts, all numbers up to 999, and made-up ones; all else is spelt in bytes.
+    Its words are those of the prompts, all numbers up to 999, and made-up ones; other text is split into bytes.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast

@@ -18,8 +18,8 @@ from tts_study.errors import UserError, one_line
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
-EXIT_SECONDS = 2.0  # what a process gets to exit after it said that it is dying
-# how vLLM and torch say that memory is what an engine lacks
+EXIT_SECONDS = 2.0  # that a process gets to exit after it logged why it dies
+# how vLLM and torch report a lack of memory
 MEMORY = re.compile(
     r"out of ?memory|MemoryError|can(?:no|')t allocate|(?:free|available|available kv cache|allocate) memory",
     re.IGNORECASE,
@@ -31,7 +31,7 @@ class Notes(logging.Handler):
     """In an engine's process: writes down the exceptions that vLLM logs, the first of them being the cause."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep an exception under the engine's own name."""
+        """Write an exception down under the engine's own name."""
         if record.exc_info and record.exc_info[1] is not None:
             if instance := _instance(record.exc_info[2]):
                 with contextlib.suppress(OSError):
@@ -45,7 +45,7 @@ def why_not_started(error: BaseException, instance: str = "") -> str:
 
     Args:
         error: what vLLM raised in this process.
-        instance: the engine's own name, by which its processes noted what they raised.
+        instance: the engine's own name, under which its processes wrote down what they raised.
     """
     code = re.search(r"Failed core proc\(s\): \{.*?: (-?\d+)", str(error))
     return _noted(instance) or (_exit(int(code[1]), 0) if code else described(error))
@@ -74,7 +74,7 @@ def described(error: BaseException) -> str:
 
 
 def oom_kills() -> int:
-    """How many processes the system has killed so far for want of memory; 0 where it does not tell."""
+    """How many processes the system has killed so far for lack of memory; 0 where it does not report it."""
     with contextlib.suppress(OSError):
         counted = re.search(r"^oom_kill (\d+)$", Path("/proc/vmstat").read_text(), re.MULTILINE)
         return int(counted[1]) if counted else 0
@@ -85,7 +85,7 @@ def check_guard() -> None:
     """Make sure that the script that is running is not run a second time by an engine's new process.
 
     Raises:
-        UserError: the statement of the script that is running now has no `if __name__ == "__main__":` before it.
+        UserError: the statement of the script that is running now is not under `if __name__ == "__main__":`.
     """
     main = sys.modules["__main__"]
     path, main_thread = getattr(main, "__file__", None), threading.main_thread().ident
@@ -110,7 +110,7 @@ def _exit(code: int, oom_kills_before: int) -> str:
     if code >= 0:
         return f"its process exited with code {code}"
     if code == -signal.SIGKILL and oom_kills() > oom_kills_before:
-        return f"the system killed its process for want of memory: {ADVICE}"
+        return f"the system killed its process for lack of memory: {ADVICE}"
     return f"its process was ended by {signal.Signals(-code).name}"
 
 

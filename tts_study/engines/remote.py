@@ -1,8 +1,8 @@
 """A policy and a PRM on servers: what `vllm serve` (or `tts-study serve`) runs, here or on other machines.
 
 Only the way to the engine differs: prompts are the same token ids, built here with the checkpoint's own tokenizer, and
-results are read by the same code as those of an engine in this process. Which model answers is checked when the first
-request is due; whether it runs in the same precision cannot be seen from here.
+results are read by the same code as those of an engine in this process. Which model answers is checked with the first
+request; whether it runs in the same precision cannot be seen from here.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from tts_study.errors import EngineUnavailable, RunStopped, UserError, one_line
 from tts_study.records import OWN_SAMPLER, VLLM_SAMPLER
 
 PATIENCE = 120.0  # seconds
-# how to answer, and what a server, unlike an engine in this process, would take from the model's generation_config.json
+# explicit values for what a server would otherwise take from the model's generation_config.json
 PLAIN = {
     "n": 1, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0,
     "return_token_ids": True,
 }  # fmt: skip
-# a server may call its model by these, too: the hash of its weights, and what draws its samples
+# prefixes of further model names of a server: the hash of its weights, and what draws its samples
 WEIGHTS, SAMPLER = "sha256:", "sampler:"
 
 
@@ -35,12 +35,12 @@ class RemotePolicy(VllmPolicy):
         """Note the settings; nothing is asked yet.
 
         Args:
-            settings: the model, whose tokenizer must be within reach, and how to sample.
-            urls: of the servers; those that hold another model are left alone.
+            settings: the model, whose tokenizer must be available here, and how to sample.
+            urls: of the servers; those of other models are ignored.
             options: `patience`, as `RemoteEngine` takes it.
 
         Raises:
-            UserError: one of the URLs is none.
+            UserError: one of the URLs is invalid.
         """
         super().__init__(settings, RemoteEngine(settings, urls, check_sampler, **options))
 
@@ -54,7 +54,7 @@ class RemotePRM(VllmPRM):
 
 
 class RemoteEngine(Engine):
-    """The servers that hold one model."""
+    """The servers of one model."""
 
     what = "The server of"
 
@@ -66,16 +66,16 @@ class RemoteEngine(Engine):
         *,
         patience: float = PATIENCE,
     ) -> None:
-        """Note where they are; nothing is asked yet.
+        """Note the addresses; nothing is asked yet.
 
         Args:
             settings: the model, and how much of its context is used.
-            urls: of the servers; those that hold another model are left alone.
-            probe: makes sure that a server can do what it is for.
+            urls: of the servers; those of other models are ignored.
+            probe: makes sure that a server can do what is asked of it.
             patience: seconds for which a request is tried again after its first failure.
 
         Raises:
-            UserError: one of the URLs is none.
+            UserError: one of the URLs is invalid.
         """
         super().__init__(settings)
         self._probe = probe
@@ -87,15 +87,15 @@ class RemoteEngine(Engine):
         self._checked = False
 
     async def _ready(self) -> None:
-        """Make sure that the servers are there, hold the model, and can do what they are for.
+        """Make sure that the servers answer, have the model, and can do what is asked of them.
 
         Raises:
-            UserError: one is not there, none of them holds the model, or one that does cannot serve.
+            UserError: one does not answer, none has the model, or one that has it cannot do what is asked of it.
         """
         async with self._starting:
             if self._checked:
                 return
-            self.tokenizer  # noqa: B018  nothing can be asked without it
+            self.tokenizer  # noqa: B018  no request can be made without it
             try:
                 replies = await asyncio.gather(*(self._models(server) for server in self._servers.servers))
                 self._servers.servers = self._holding_the_model(replies)
@@ -113,13 +113,13 @@ class RemoteEngine(Engine):
         return await self._servers.post("/v1/completions", body, read_sample)
 
     async def _encode(self, token_ids: Sequence[int], read_cache: bool) -> Pooled:
-        """Score every token; servers keep the prefix cache from those who want a score of each."""
+        """Score every token; servers do not use the prefix cache where each token needs a score."""
         await self._ready()
         body = {"input": list(token_ids), "task": "token_classify"}
         return await self._servers.post("/pooling", body, read_pooled)
 
     async def _close(self, reason: UserError) -> None:
-        """Close all connections; the servers go on."""
+        """Close all connections; the servers keep running."""
         self._in_flight.end(reason)
         await self._servers.close()
 
@@ -130,7 +130,7 @@ class RemoteEngine(Engine):
         return await self._servers.ask(server, "GET", "/v1/models", None, _cards)
 
     def _holding_the_model(self, models: Sequence[Sequence[Mapping[str, Any]]]) -> list[Server]:
-        """The servers that hold the model, whatever folder it lies in there, with the name by which they call it."""
+        """The servers of the model, in whatever folder it is there, with their name for it."""
         names, holding = {self.settings.model, relative(self.settings.model)}, []
         for server, cards in zip(self._servers.servers, models, strict=True):
             names_there = [card["id"] for card in cards]
@@ -142,21 +142,21 @@ class RemoteEngine(Engine):
                     self._check_context(server, card.get("max_model_len"))
                     holding.append(server)
         if not holding:
-            told = "; ".join(
-                f"{server.url} holds {one_line(', '.join(dict.fromkeys(card['id'] for card in cards)))}"
+            found = "; ".join(
+                f"{server.url} has {one_line(', '.join(dict.fromkeys(card['id'] for card in cards)))}"
                 for server, cards in zip(self._servers.servers, models, strict=True)
             )
             raise EngineUnavailable(
-                f"No server holds the model {relative(self.settings.model)!r} ({told}): ask for what is there, or "
+                f"No server has the model {relative(self.settings.model)!r} ({found}): ask for what is there, or "
                 f"serve it (from another folder: vllm serve … --served-model-name {relative(self.settings.model)})."
             )
         return holding
 
     def _check_weights(self, server: Server, names: Sequence[str]) -> None:
-        told = next((name for name in names if name.startswith(WEIGHTS)), None)
-        if told and Path(self.settings.model).is_dir() and told != weights_name(self.settings.model):
+        weights = next((name for name in names if name.startswith(WEIGHTS)), None)
+        if weights and Path(self.settings.model).is_dir() and weights != weights_name(self.settings.model):
             raise UserError(
-                f"The server at {server.url} holds other weights than {self.settings.model!r} here: "
+                f"The server at {server.url} has other weights than {self.settings.model!r} here: "
                 "copy the checkpoint from one to the other, and restart the server."
             )
 
@@ -182,7 +182,7 @@ Probe = Callable[[Servers, Server], Awaitable[None]]
 
 
 def weights_name(folder: str) -> str:
-    """What a server may call the model in a folder besides its name, so that others can tell its weights."""
+    """A second name under which a server may list a folder's model: it identifies the weights."""
     return WEIGHTS + describe_model(folder)["sha256"]
 
 
@@ -201,7 +201,7 @@ async def check_sampler(servers: Servers, server: Server) -> None:
 
 
 def _noisy(sampling: Mapping[str, Any]) -> dict[str, Any]:
-    """What a CPU's engine in this process makes of it, as servers want it."""
+    """The sampling parameters of a CPU's engine in this process, in the form that servers take."""
     from tts_study.engines.cpu.sampling import with_noise
 
     noisy = with_noise(sampling)
@@ -230,7 +230,7 @@ def read_sample(reply: Mapping[str, Any]) -> Sample:
 
     Raises:
         Unavailable: the server ended it before it was done.
-        UserError: the server does not tell token ids, or how many came from its cache.
+        UserError: the server does not return token ids, or how many came from its cache.
     """
     choice, details = reply["choices"][0], reply["usage"].get("prompt_tokens_details")
     if choice["finish_reason"] not in ("stop", "length"):
@@ -251,5 +251,5 @@ def read_pooled(reply: Mapping[str, Any]) -> Pooled:
     """
     rows = reply["data"][0]["data"]
     if not all(isinstance(row, list) and len(row) in (1, 2) for row in rows):
-        raise UserError("A server's model is no PRM: it says something other than P(right) at each token.")
+        raise UserError("A server's model is not a PRM: it returns something other than P(right) at each token.")
     return Pooled(tuple(row[-1] for row in rows), cached=0)

@@ -1,7 +1,7 @@
 """Whether this machine has room for an engine: its devices and their memory against the model's shape.
 
 It is decided before anything is loaded, and is a lower bound: what an engine needs while it computes is left out. Where
-a model's shape or a machine's memory cannot be told, the engine is started and vLLM decides.
+a model's shape or a machine's memory is unknown, the engine is started and vLLM decides.
 """
 
 import os
@@ -15,7 +15,7 @@ from tts_study.engines.shapes import DTYPE_BYTES, kv_bytes, shape_at_hand
 from tts_study.errors import EngineUnavailable
 
 NODES = Path("/sys/devices/system/node")  # where Linux lists the sockets' memory, for vLLM one node a worker
-# the environment's variables by which vLLM lets several workers share a socket
+# environment variables by which vLLM lets several workers share a socket
 SHARED_SOCKETS = ("VLLM_CPU_SIM_MULTI_NUMA", "VLLM_CPU_OMP_THREADS_BIND")
 
 
@@ -47,7 +47,7 @@ def cpu_machine() -> Machine:
 
 def gpu_machine() -> Machine | None:
     """The GPUs of this machine; None where vLLM has none, as when a test runs its GPU runner on a CPU."""
-    from vllm.platforms import current_platform  # asks the driver; torch would take memory of each GPU to tell
+    from vllm.platforms import current_platform  # asks the driver; torch would use memory of each GPU to find out
 
     if not current_platform.is_cuda_alike():
         return None

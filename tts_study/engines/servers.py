@@ -1,7 +1,10 @@
-"""HTTP to a group of servers: the least busy one is asked, and what another try may mend is tried again.
+"""HTTP to a group of servers: the least busy one is asked, and a request that failed is tried again.
 
-A server that fails rests, twice as long each time (and by chance, so that not all clients come back at once), and
-the others take over what it was asked. Requests may be sent twice: they must be such that this does no harm.
+A server that fails is not asked for a while, twice as long each time (a random part of it, so that clients do not all
+return at once); meanwhile the others answer. A request may be sent twice, so it must be safe to repeat.
+
+Kept by hand, since openai's client and tenacity retry one request at one server: here a server that fails
+pauses, and another one answers. The machine that searches does not need vLLM, which installs them, either.
 """
 
 import asyncio
@@ -20,7 +23,7 @@ import aiohttp
 
 from tts_study.errors import RunStopped, UserError, one_line
 
-API_KEY = "TTS_STUDY_API_KEY"  # the environment's variable: the only place that a key is taken from
+API_KEY = "TTS_STUDY_API_KEY"  # the environment variable, the only place from which a key is read
 CONNECT_SECONDS = 10.0
 FIRST_REST, LONGEST_REST = 0.5, 15.0  # seconds
 MOST_BYTES = 2**26  # of a reply: a score for each of a million tokens is less
@@ -30,7 +33,7 @@ T = TypeVar("T")
 
 
 class Unavailable(Exception):
-    """A failure that another try, or another server, may mend."""
+    """A failure after which another try, or another server, may succeed."""
 
 
 class Refused(UserError):
@@ -46,13 +49,13 @@ class Server:
     """One server.
 
     Attributes:
-        url: where it is, without "/v1".
-        model: what it calls the model; sent with every request once known.
+        url: its address, without "/v1".
+        model: its name of the model; sent with every request once known.
         sampler: what draws its samples, once known.
         in_flight: requests that it has not answered yet.
         failures: how often it failed since it last answered.
         failing_since: when it first did, by the monotonic clock; None if it answered last.
-        rests_until: when it is to be asked again, by the monotonic clock.
+        rests_until: when it may be asked again, by the monotonic clock.
     """
 
     url: str
@@ -65,7 +68,7 @@ class Server:
 
 
 class Servers:
-    """A group of servers that hold the same model; used from one event loop."""
+    """A group of servers of the same model; used from one event loop."""
 
     def __init__(
         self,
@@ -76,18 +79,18 @@ class Servers:
         patience: float,
         heard: Callable[[], None] = lambda: None,
     ) -> None:
-        """Note where they are; nothing is asked yet.
+        """Note the addresses; nothing is asked yet.
 
         Args:
             urls: of the servers, with or without "/v1" at the end.
             connections: most requests to one server at once; others wait here.
-            timeout: seconds within which a server has to have answered a request; 0: no limit.
+            timeout: seconds within which a server has to answer a request; 0: no limit.
             patience: seconds for which a request is tried again after its first failure; once no server has answered
                 for so long, every request ends.
             heard: called whenever a server answers.
 
         Raises:
-            UserError: one of the URLs is none.
+            UserError: one of the URLs is invalid.
         """
         self.servers = [Server(_checked(url)) for url in dict.fromkeys(urls)]
         self._timeout, self._patience, self._heard = timeout, patience, heard
@@ -102,12 +105,12 @@ class Servers:
             await session.close()
 
     async def post(self, path: str, body: Mapping[str, Any], read: Callable[[Any], T]) -> T:
-        """Ask the least busy server, and others or again as long as that may help.
+        """Ask the least busy server, and again or others as long as that may succeed.
 
         Args:
             path: such as "/v1/completions".
             body: what to ask; the server's name of the model is added.
-            read: makes the result of the reply's JSON; it may raise `Unavailable`, too.
+            read: makes the result from the reply's JSON; it may raise `Unavailable`, too.
 
         Raises:
             UserError: no server answered it in time.
@@ -141,15 +144,15 @@ class Servers:
         """Ask one server, once.
 
         Raises:
-            Unavailable: it does not answer, not in time, or with an error of its own.
+            Unavailable: it does not answer in time, or reports an internal error.
             Refused: it says that the request is wrong.
-            UserError: it wants another API key, or is no such server.
+            UserError: it requires another API key, or is not a server of vLLM.
         """
         if body is not None and server.model is not None:
             body = {**body, "model": server.model}
         server.in_flight += 1
         try:
-            async with (  # what waits here is not yet the server's to answer
+            async with (  # a request that waits here was not sent yet
                 self._room[server.url],
                 self._open().request(method, server.url + path, json=body, allow_redirects=False) as reply,
             ):
@@ -181,7 +184,7 @@ class Servers:
         return self._session
 
     def _rest(self, server: Server) -> None:
-        """Leave a server alone for a while; the many requests that fail with it at once count as one failure."""
+        """Do not ask a server for a while; the many requests that fail with it at once count as one failure."""
         if server.rests_until <= time.monotonic():
             longest = min(LONGEST_REST, FIRST_REST * 2**server.failures)
             server.rests_until = time.monotonic() + self._jitter.uniform(longest / 2, longest)
@@ -197,14 +200,14 @@ class Servers:
 def _checked(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise UserError(f"{url!r} is not a server's URL: give one such as http://127.0.0.1:8000")
+        raise UserError(f"{url!r} is not a server's URL: give one like http://127.0.0.1:8000")
     if parts.username or parts.password:
-        raise UserError(f"the URL of {parts.hostname} holds a password: put an API key into ${API_KEY} instead")
+        raise UserError(f"the URL of {parts.hostname} contains a password: put an API key into ${API_KEY} instead")
     return url.rstrip("/").removesuffix("/v1")
 
 
 async def _content(url: str, reply: aiohttp.ClientResponse) -> bytes:
-    """What a server answers, if that has an end.
+    """The body of a server's reply.
 
     Raises:
         UserError: it is too long, or compressed.
@@ -220,7 +223,7 @@ async def _content(url: str, reply: aiohttp.ClientResponse) -> bytes:
 
 
 def _json(url: str, status: int, content: bytes) -> Any:
-    """The reply's JSON, if it is a good one."""
+    """The reply's JSON, if the server reports success."""
     try:
         reply = json.loads(content)
     except (ValueError, RecursionError):
@@ -229,7 +232,7 @@ def _json(url: str, status: int, content: bytes) -> Any:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in BUSY:
         raise Unavailable(f"The server at {url} fails (HTTP {status}: {said})")
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        have = f"does not accept the key in ${API_KEY}" if os.environ.get(API_KEY) else "wants an API key"
+        have = f"does not accept the key in ${API_KEY}" if os.environ.get(API_KEY) else "requires an API key"
         raise UserError(f"The server at {url} {have}: set ${API_KEY} to its key.")
     if status != HTTPStatus.OK:
         raise Refused(f"The server at {url} refuses the request (HTTP {status}: {said})", status)

@@ -1,7 +1,8 @@
-"""A profile's policy and PRM as servers: `vllm serve` with what engines in a process would be started with.
+"""A profile's policy and PRM as servers: `vllm serve` with the options that engines in a process have.
 
-So that several processes, eight notebooks say, share one pair of engines. Each server is a process group of its own,
-which ends with this process, whether it is told to or fails; what it says goes into a log.
+Several processes, such as eight notebooks, can then share one pair of engines. Each server is a process group of its
+own, whose output goes into a log. The processes are managed here, since `vllm serve` starts one server only, and its
+engine would outlive a parent that is killed.
 """
 
 import asyncio
@@ -57,15 +58,15 @@ POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Service:
-    """One server to be.
+    """A server to start.
 
     Attributes:
         part: what it serves.
         model: its folder or hub name.
-        name: the same as the project knows it, wherever that lies.
-        url: where it will be.
+        name: the model's name in this project, whatever its folder.
+        url: its address.
         options: of `vllm serve`, without the model's folder or hub name.
-        log: what it says goes there.
+        log: the file of its output.
     """
 
     part: Part
@@ -136,14 +137,14 @@ async def serve(services: Sequence[Service]) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, interrupt, signum)
     ready = [asyncio.Event() for _ in services]
-    stopped, told = asyncio.create_task(stop.wait()), asyncio.create_task(_tell(services, ready))
+    stopped, reporting = asyncio.create_task(stop.wait()), asyncio.create_task(_report(services, ready))
     keepers = start(services, ready)
     try:
         done, _ = await asyncio.wait({stopped, *keepers}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (stopped, told, *keepers):
+        for task in (stopped, reporting, *keepers):
             task.cancel()
-        await asyncio.gather(stopped, told, *keepers, return_exceptions=True)
+        await asyncio.gather(stopped, reporting, *keepers, return_exceptions=True)
     for task in done:
         task.result()
 
@@ -158,8 +159,8 @@ def start(services: Sequence[Service], ready: Sequence[asyncio.Event]) -> list[a
     ]
 
 
-async def _tell(services: Sequence[Service], ready: Sequence[asyncio.Event]) -> None:
-    """Say where the servers are, once all of them answer."""
+async def _report(services: Sequence[Service], ready: Sequence[asyncio.Event]) -> None:
+    """Print the servers' addresses, once all of them answer."""
     for service in services:
         print(f"starting the {NAMES[service.part]} (its log is {service.log}):\n  {service}", flush=True)
     for event in ready:
@@ -206,7 +207,7 @@ async def _answers(url: str) -> None:
 
 
 async def _shut_down(process: Process) -> None:
-    """End a server in good order, and then whatever is left of its process group."""
+    """Ask a server to end, and then kill what is left of its process group."""
     with suppress(ProcessLookupError):
         process.terminate()
     with suppress(TimeoutError):
@@ -217,15 +218,15 @@ async def _shut_down(process: Process) -> None:
 
 
 def _reason(log: Path) -> str:
-    """The last error that a log tells of."""
+    """The last error in a log."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    # the engine's own process tells why; the server only that the engine failed
+    # the engine's own process reports the reason; the server only that the engine failed
     errors = [line for line in lines if re.search(r"(Error|Exception): ", line) and "Engine core init" not in line]
-    return re.sub(r"^.*?(?=\w*(Error|Exception): )", "", (errors or lines or ["it said nothing"])[-1])[:300]
+    return re.sub(r"^.*?(?=\w*(Error|Exception): )", "", (errors or lines or ["it printed nothing"])[-1])[:300]
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """A port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -235,15 +236,15 @@ def check_places(host: str, ports: Sequence[int]) -> None:
     """Make sure that servers could be at a host's ports.
 
     Raises:
-        UserError: one of them is none, or is named twice.
+        UserError: one of them is not a port, or is named twice.
     """
     if not host.strip():
-        raise UserError("--host is empty: give an address to listen at, such as 127.0.0.1")
+        raise UserError("--host is empty: give an address to listen on, such as 127.0.0.1")
     for port in ports:
         if port > LARGEST_PORT:
             raise UserError(f"{port} is not a port: choose one of at most {LARGEST_PORT}")
         if ports.count(port) > 1:
-            raise UserError(f"port {port} is named twice: each server wants one of its own")
+            raise UserError(f"port {port} is named twice: each server needs its own")
 
 
 def _bracketed(host: str) -> str:

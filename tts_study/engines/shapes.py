@@ -1,6 +1,6 @@
-"""The shape of a model: parameters, layers, heads. What its FLOPs and its memory follow from, no weight being loaded.
+"""The shape of a model: parameters, layers, heads. Its FLOPs and its memory follow from them; no weight is loaded.
 
-A local checkpoint tells by its config.json and by the headers of its safetensors files; a model on the hub by its
+A local checkpoint is read from its config.json and the headers of its safetensors files; a model on the hub from its
 config.json, where the hub or its cache has it. The llama profile's models are gated there, so theirs are listed here.
 """
 
@@ -25,13 +25,12 @@ class Shape:
     """A transformer's shape.
 
     Attributes:
-        parameters: all weights; a matrix that serves as input embedding and as output head counts once.
-        embedding: weights of the input embedding, a look-up that costs no FLOPs, and no memory of its own if `tied`.
+        parameters: all weights; a matrix that is both input embedding and output head counts once.
+        embedding: weights of the input embedding, a look-up that costs no FLOPs, and no further memory if `tied`.
         head: weights of the output head: a matrix product for each token that is predicted.
         tied: whether embedding and head are one matrix.
         layers: transformer layers.
-        attention_width: query heads times their width: the d_attn of Kaplan et al. 2020.
-        kv_width: key-value heads times their width: what the KV cache holds twice, for each token and layer.
+        kv_width: key-value heads times their width: the KV cache stores two vectors of it for each token and layer.
         weight_bytes: size of the weights.
     """
 
@@ -40,7 +39,6 @@ class Shape:
     head: int
     tied: bool
     layers: int
-    attention_width: int
     kv_width: int
     weight_bytes: int
 
@@ -111,10 +109,10 @@ def shape_of(model: str) -> Shape:
 
 
 def shape_at_hand(model: str) -> Shape | None:
-    """The shape of a model, from what is known here or lies on this machine; the hub is not asked.
+    """The shape of a model, from what is known here or stored on this machine; the hub is not asked.
 
     Returns:
-        None where it cannot be told, or where the model is not built like Llama.
+        None where it is unknown, or where the model is not built like Llama.
     """
     from huggingface_hub import try_to_load_from_cache
 
@@ -128,7 +126,7 @@ def shape_at_hand(model: str) -> Shape | None:
 
 
 def kv_bytes(shape: Shape, tokens: float, dtype: str = "bfloat16") -> float:
-    """Size of the KV cache of so many tokens: a key and a value for each layer and key-value head."""
+    """Size in bytes of the KV cache of some tokens: a key and a value for each layer and key-value head."""
     return 2 * shape.layers * shape.kv_width * DTYPE_BYTES[dtype] * tokens
 
 
@@ -158,7 +156,7 @@ def from_config(config: Mapping[str, Any], model: str) -> Shape:
     parameters = layers * layer + hidden + matrix * (1 if tied else 2)
     dtype = config.get("dtype") or config.get("torch_dtype") or "bfloat16"
     return Shape(
-        parameters=parameters, embedding=matrix, head=matrix, tied=tied, layers=layers, attention_width=query,
+        parameters=parameters, embedding=matrix, head=matrix, tied=tied, layers=layers,
         kv_width=kv, weight_bytes=parameters * DTYPE_BYTES.get(dtype, 2),
     )  # fmt: skip
 
@@ -172,8 +170,8 @@ def _hub_config(model: str) -> Mapping[str, Any]:
         raise
     except Exception:  # unreachable, gated, no such model, not a name …
         raise UserError(
-            f"cannot tell the size of {model!r}: it is neither a checkpoint's folder nor a model whose config.json the "
-            "hub or its cache hands out; check the name, or download the model"
+            f"cannot find the size of {model!r}: it is neither a checkpoint's folder nor a model whose config.json the "
+            "hub or its cache has; check the name, or download the model"
         ) from None
 
 
@@ -195,4 +193,4 @@ def _tensors(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
             header = json.loads(file.read(min(length, 100_000_000)))  # the format's own limit
         return [(name, tensor) for name, tensor in header.items() if name != "__metadata__"]
     except (OSError, ValueError, struct.error, AttributeError):
-        raise UserError(f"cannot read {path}: it is not a safetensors file; download or train the model anew") from None
+        raise UserError(f"cannot read {path}: not a safetensors file; download or train the model again") from None

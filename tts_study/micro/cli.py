@@ -20,7 +20,7 @@ SAMPLED_PROBLEMS = 6_000  # training problems that each policy is sampled on for
 
 def add_commands(commands: Any) -> None:
     """Add the three commands."""
-    train = commands.add_parser("train", help="train the policies and the PRM from scratch; goes on where it was")
+    train = commands.add_parser("train", help="train the policies and the PRM from scratch; resumes where it was")
     train.add_argument("--out", type=Path, default=paths.root() / "out" / "micro", help="folder for all checkpoints")
     train.add_argument("--seed", type=natural, default=0)
     train.add_argument("--jobs", type=positive, default=2, help="policies trained at once, and threads for the PRM")

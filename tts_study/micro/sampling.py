@@ -21,7 +21,7 @@ async def sample_policy(checkpoint: Path, out: Path, *, n_problems: int, seed: i
 
     Args:
         checkpoint: the policy's folder.
-        out: JSONL file of {"problem", "completions"}; what it already holds is kept, and sampling goes on after it.
+        out: JSONL file of {"problem", "completions"}; what it already contains is kept, and sampling resumes after it.
         n_problems: lines to write.
         seed: of the problems and of the sampling.
     """

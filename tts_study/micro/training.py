@@ -1,7 +1,7 @@
 """Train the micro policies from scratch: next-token prediction on exact solutions of random problems.
 
 A run is a function of (spec, seed): batch number k is drawn from a generator seeded by k, so that a run that was
-interrupted goes on from its last checkpoint with the batches it would have seen.
+interrupted resumes from its last checkpoint with the batches it would have seen.
 """
 
 import json

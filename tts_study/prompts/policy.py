@@ -65,7 +65,7 @@ def policy_tokens(
     system = [{"role": "system", "content": system_prompt}] if system_prompt else []
     user = {"role": "user", "content": defused(tokenizer, problem)}
     text = render(tokenizer, [*system, user], chat_template, add_generation_prompt=True)
-    # the template has written the BOS if the model wants one: the tokenizer must not add a second
+    # the template has written the BOS if the model needs one: the tokenizer must not add a second
     return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 
@@ -93,7 +93,7 @@ def render(
 def defused(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
     """The text with every special token spelled in it broken by a space, so that it cannot open or close a turn.
 
-    Tokenizers can read such text literally (`split_special_tokens`), but only for a whole input, and ours also holds
+    Tokenizers can read such text literally (`split_special_tokens`), but only for a whole input, and ours also contains
     the template's own special tokens.
     """
     return _special(tokenizer).sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)

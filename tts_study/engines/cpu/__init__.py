@@ -1,1 +1,1 @@
-"""What serves small models on a CPU: a sampler, an executor, small cache blocks, bursts. A GPU never loads it."""
+"""What makes small models fast on a CPU: a sampler, an executor, small cache blocks, bursts. A GPU never loads it."""

@@ -1,9 +1,9 @@
 """How vLLM runs a model on a CPU here: in the engine's own process, with small blocks in its cache.
 
-vLLM's default is a worker process beside the scheduler's, and the two spin while they wait for each other: on two cores
-that was a quarter of a search's processor time (docs/speed.md). And it asks for cache blocks of 32 tokens, though its
-kernel "vec16" reads blocks of 16; what is shared of a prompt counts in whole blocks only, and a step of a short problem
-has some ten tokens.
+By default vLLM has a worker process besides the scheduler's, and each polls while it waits for the other: on two cores
+that took a quarter of a search's processor time (docs/speed.md). It also asks for cache blocks of 32 tokens, although
+its kernel "vec16" reads blocks of 16. The cache reuses whole blocks only, and a step of a short problem has about ten
+tokens.
 """
 
 from vllm.v1.attention.backend import MultipleOf
@@ -25,4 +25,4 @@ class SmallBlocks(CPUAttentionBackend):
 
 
 class InProcess(UniProcExecutor):
-    """vLLM's executor without a worker process; named here so that whoever loads it has the attention above, too."""
+    """vLLM's executor without a worker process; named here so that loading it registers the attention above."""

@@ -1,6 +1,6 @@
-"""A vLLM engine on a CPU: as on a GPU, but for what small models on few cores are served by.
+"""A vLLM engine on a CPU: as on a GPU, with the settings that make small models fast on few cores.
 
-On a CPU this process and the engines share the cores, so that whatever it does for nothing slows the models down.
+On a CPU this process and the engines share the cores: time that it wastes slows the models down.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tts_study.records import OWN_SAMPLER
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
-SOCKETS_BLOCK = 32  # tokens, of which vLLM's own attention wants multiples; ours is for a model in a single process
+SOCKETS_BLOCK = 32  # tokens; vLLM's own attention needs multiples of it; ours is for a model in a single process
 
 
 class CpuEngine(VllmEngine):
@@ -38,7 +38,7 @@ class CpuEngine(VllmEngine):
 
             block = BLOCK
             args["distributed_executor_backend"] = f"{InProcess.__module__}.{InProcess.__name__}"
-            # vLLM would bind both models' threads to the same cores; so they share all, half of them each
+            # vLLM would bind both models' threads to the same cores; here each model gets half as many threads as cores
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
         if args.get("runner") != "pooling":
             args["logits_processors"] = [NOISE]

@@ -2,8 +2,8 @@
 
 The largest of `logits / temperature + Gumbel noise` is a sample of the softmax (the Gumbel-max trick: Maddison et al.
 2014, arXiv 1411.0030). The noise is a hash of (seed, position, token): a sample depends on nothing but its prefix and
-its seed. vLLM's own seeds draw each row of a batch apart, with a generator each, which costs a small model on a CPU
-about a tenth of its speed, and kills the CPU engine where a prompt is prefilled in chunks.
+its seed. vLLM's own seeds draw each row of a batch with its own generator, which costs a small model on a CPU about a
+tenth of its speed, and stops the CPU engine with an error where a prompt is prefilled in chunks.
 """
 
 import torch
@@ -26,7 +26,7 @@ class SeededNoise(LogitsProcessor):
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
-        """Refuse a malformed argument where a request comes in: later it would end the engine, for everybody.
+        """Refuse a malformed argument where a request comes in: later it would end the engine for all requests.
 
         Raises:
             ValueError: it is not a seed of 63 bits and a temperature; a server answers with HTTP 400.
@@ -44,7 +44,7 @@ class SeededNoise(LogitsProcessor):
         process_dict_updates(self.rows, batch_update, _new_row)
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Add the noise to the rows that want it; `logits` are (requests, vocabulary), in float32."""
+        """Add the noise to the rows that ask for it; `logits` are (requests, vocabulary), in float32."""
         if not self.rows:
             return logits
         seeds = torch.tensor([seed for seed, _, _ in self.rows.values()], device=self.device)

@@ -11,8 +11,8 @@ from tts_study.prompts.prm.rlhflow import RLHFLOW
 from tts_study.prompts.prm.skywork import SKYWORK
 from tts_study.prompts.prm.trl import TRL, separated, separator_of
 
-AUTO = "auto"  # told from the model
-# the first that recognises a model has it: what a config or a name says for certain goes before "PRM" in a name
+AUTO = "auto"  # derived from the model
+# the first that recognises a model is taken: a certain sign in a config or a name comes before "PRM" in a name
 FORMATS: Mapping[str, PRMFormat] = MappingProxyType({
     prm_format.name: prm_format for prm_format in (QWEN, SKYWORK, TRL, MATH_SHEPHERD, RLHFLOW)
 })  # fmt: skip
@@ -22,7 +22,7 @@ def load_config(model: str) -> Config:
     """A checkpoint's config.json, from its folder or the hub.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such family.
     """
     from transformers import PreTrainedConfig
 
@@ -52,7 +52,7 @@ def choose_format(name: str, model: str, config: Config, separator: str | None =
         return separated(separator_of(model, separator))
     if separator is not None:
         raise UserError(
-            f"PRMs of the family {found.name!r} have a separator of their own: prm_separator is for the family 'trl'."
+            f"PRMs of the family {found.name!r} have a fixed separator: prm_separator is for the family 'trl'."
         )
     return found
 
@@ -66,6 +66,6 @@ def _family(name: str, model: str, config: Config) -> PRMFormat:
         if prm_format.recognises(model, config):
             return prm_format
     raise UserError(
-        f"Cannot tell which family of PRMs {model!r} ({architecture(config) or 'no architecture'}) belongs to: "
+        f"Cannot find which family of PRMs {model!r} ({architecture(config) or 'no architecture'}) belongs to: "
         f"give prm_format, one of {', '.join(FORMATS)}, or choose another PRM."
     )

@@ -1,4 +1,4 @@
-"""What a family of process reward models (PRMs) has of its own; the same whether its model runs here or elsewhere.
+"""What differs between families of process reward models (PRMs), independently of where the model runs.
 
 A PRM reads a problem and the steps of a solution as one sequence of tokens, and says at one token of each step how
 likely the step is to be right. Whatever its head, the engine is made to answer at each token with one probability,
@@ -38,7 +38,7 @@ class Mark(Protocol):
             tokenizer: the PRM's.
             problem: the problem's text.
             steps: the solution's steps, at least one.
-            chat_template: a Jinja template in place of the tokenizer's own; families without a chat do not look at it.
+            chat_template: a Jinja template in place of the tokenizer's own; families without a chat ignore it.
 
         Returns:
             Token ids up to where the last step is judged, and one position per step. More steps only add tokens: what
@@ -54,9 +54,9 @@ class PRMFormat:
     Attributes:
         name: what `prm_format` calls it.
         models: published checkpoints of it.
-        recognises: is this its model? Told from a model's folder or hub name, and its config.
+        recognises: whether a model is of this family, by its folder or hub name and its config.
         mark: how it writes a solution.
-        check: makes sure that a tokenizer, with a template in place of its own, can carry the format (`UserError`).
+        check: makes sure that a tokenizer, with a template in place of its own, can express the format (`UserError`).
         engine_args: vLLM's `EngineArgs` that make its model answer with probabilities; plain enough for JSON.
     """
 
@@ -118,7 +118,7 @@ def check_grows(mark: Mark, tokenizer: "PreTrainedTokenizerBase", chat_template:
 
 
 def unstable(tokenizer: "PreTrainedTokenizerBase") -> UserError:
-    """What to say of a template that writes a step differently once others follow it."""
+    """The message about a template that writes a step differently once others follow it."""
     return UserError(
         f"The chat template of the PRM {tokenizer.name_or_path!r} does not keep earlier turns as they are, "
         "so a step's score has no fixed place in it: give another template."

@@ -44,7 +44,7 @@ def math_shepherd_tokens(
 
 
 def _plain(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
-    """The text without what would make or unmake a tag: the tag itself, and space before one, with which it merges."""
+    """The text without what would create or break a tag: the tag itself, and space before one, with which it merges."""
     text = text.replace("▁", " ").replace(TAG, " ".join(TAG))  # "▁" is how the vocabulary spells a space
     return defused(tokenizer, text).rstrip()
 

@@ -1,4 +1,4 @@
-r"""Qwen2.5-Math-PRM: one chat turn holds the whole solution, with a special token after each step.
+r"""Qwen2.5-Math-PRM: one chat turn contains the whole solution, with a special token after each step.
 
 ::
 
@@ -43,7 +43,7 @@ def _check(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None = Non
 
 
 def _engine_args(config: Config) -> dict[str, Any]:
-    """VLLM's own pooling for this model returns the steps alone but forgoes the prefix cache; with this it has both."""
+    """VLLM's own pooling for this model returns the steps alone but does not use the prefix cache; this does both."""
     return {"runner": "pooling", "pooler_config": {"tok_pooling_type": "ALL"}}
 
 

@@ -114,7 +114,7 @@ def _plain(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
 
 
 def _recognises(model: str, config: Config) -> bool:
-    """Nothing but its name tells such a model from other causal ones: RLHFlow's own names, or just "prm"."""
+    """Only the name distinguishes such a model from other causal ones: RLHFlow's own names, or just "prm"."""
     owner, _, name = model.rstrip("/").lower().rpartition("/")
     return architecture(config).endswith("ForCausalLM") and (owner == "rlhflow" or bool(_NAME.fullmatch(name)))
 

@@ -54,11 +54,11 @@ def _check(tokenizer: "PreTrainedTokenizerBase", chat_template: str | None = Non
 
 
 def _engine_args(config: Config) -> dict[str, Any]:
-    """Its class is ours: `engines/plugin.py` tells vLLM of it, once the project is installed with that plugin."""
+    """Its class is ours: `engines/plugin.py` registers it with vLLM, once the project is installed with that plugin."""
     if not any(plugin.value.startswith("tts_study.") for plugin in entry_points(group="vllm.general_plugins")):
         raise UserError(
-            "vLLM has not been told of Skywork's PRMs, since this project was installed before it could tell: "
-            "install it anew (make setup, or pip install --no-deps -e . in the project's folder)."
+            "vLLM does not know Skywork's PRMs, since this project was installed before its plugin existed: "
+            "install it again (make setup, or pip install --no-deps -e . in the project's folder)."
         )
     return {"runner": "pooling", "hf_overrides": {"architectures": [ARCHITECTURE]}}
 

@@ -78,7 +78,7 @@ def _check(
 
 
 def _engine_args(config: Config) -> dict[str, Any]:
-    labels = len(config.get("id2label") or "01")  # two go without saying
+    labels = len(config.get("id2label") or "01")  # two are the default
     if labels != 2:
         raise UserError(f"The PRM is a token classifier with {labels} labels, and needs two: wrong and right.")
     return {
