@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.engines import median_seconds, take_turns
-from tts_study.engines import serving
+from tts_study.engines import ports, serving
 from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.prm import VllmPRM
 from tts_study.engines.remote import RemotePolicy, RemotePRM
@@ -100,7 +100,7 @@ async def _bench_sampling(
 ) -> tuple[tuple[float, float], list[list[Sampled]]]:
     """Median seconds and samples, remote and local."""
     settings = policy_settings(profile)
-    service = serving.policy_service(settings, "127.0.0.1", serving.free_port(), logs)
+    service = serving.policy_service(settings, "127.0.0.1", ports.free_port(), logs)
     async with _served(service), RemotePolicy(settings, [service.url]) as there, VllmPolicy(settings) as here:
         await asyncio.gather(there.start(), here.start())
 
@@ -116,7 +116,7 @@ async def _bench_scoring(
 ) -> tuple[tuple[float, float], list[list[Scored]]]:
     """Median seconds and scores, remote and local."""
     settings = prm_settings(profile)
-    service = serving.prm_service(settings, "127.0.0.1", serving.free_port(), logs)
+    service = serving.prm_service(settings, "127.0.0.1", ports.free_port(), logs)
     async with _served(service), RemotePRM(settings, [service.url]) as there, VllmPRM(settings) as here:
         await asyncio.gather(there.start(), here.start())
 

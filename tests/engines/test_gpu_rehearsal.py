@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from gpu_rehearsal.rehearse import BATCH, STRATEGIES, N, small_profile, some_problems
 
+from tts_study.engines.build import RUNNER
 from tts_study.engines.prm import VllmPRM
-from tts_study.engines.vllm import RUNNER
 from tts_study.runs.engines import prm_settings
 
 FOLDER = Path(__file__).parents[1] / "gpu_rehearsal"

@@ -18,8 +18,8 @@ from aiohttp.test_utils import TestServer
 from engine_settings import SHARED
 
 from tts_study.cli import main
+from tts_study.engines import ports, replies, serving
 from tts_study.engines import servers as transport
-from tts_study.engines import serving
 from tts_study.engines.keys import EveryPath
 from tts_study.engines.policy import PolicySettings, sample_seeds
 from tts_study.engines.prm import PRMSettings
@@ -116,7 +116,7 @@ async def serve():
 def quick(monkeypatch):
     monkeypatch.setattr(transport, "FIRST_REST", 0.02)
     monkeypatch.setattr(transport, "LONGEST_REST", 0.1)
-    for name in (transport.API_KEY, POLICY_URL):
+    for name in (replies.API_KEY, POLICY_URL):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -305,10 +305,10 @@ async def test_a_context_that_is_too_small_is_refused(serve, policy_folder):
 async def test_a_key_is_wanted_sent_and_never_told(serve, policy_folder, monkeypatch):
     fake = await serve(policy_folder, key="open-sesame")
     assert "requires an API key: set $TTS_STUDY_API_KEY" in await refusal(policy_on(policy_folder, fake))
-    monkeypatch.setenv(transport.API_KEY, "hocus-pocus")
+    monkeypatch.setenv(replies.API_KEY, "hocus-pocus")
     told = await refusal(policy_on(policy_folder, fake))
     assert "does not accept the key" in told and "hocus" not in told
-    monkeypatch.setenv(transport.API_KEY, "open-sesame")
+    monkeypatch.setenv(replies.API_KEY, "open-sesame")
     async with policy_on(policy_folder, fake) as policy:
         await policy.start()
 
@@ -416,7 +416,7 @@ async def test_a_taken_port_and_a_server_that_cannot_start_are_told_in_one_sente
         service = serving.Service("policy", "x", "x", url, ("--no-such-option",), tmp_path / "log")
         with pytest.raises(UserError, match="choose another port"):
             await serving.serve([service])
-    service = replace(service, url=f"http://127.0.0.1:{serving.free_port()}")
+    service = replace(service, url=f"http://127.0.0.1:{ports.free_port()}")
     with pytest.raises(UserError, match=r"The server of the policy could not start: .*no-such-option.* \(see .*log\)"):
         await serving.serve([service])
 
@@ -437,7 +437,7 @@ HTTPServer(("127.0.0.1", int(sys.argv[-1])), Healthy).serve_forever()
 
 
 async def stand_in(part, folder):
-    port = serving.free_port()
+    port = ports.free_port()
     return serving.Service(part, "x", "micro/x", f"http://127.0.0.1:{port}", (str(port),), folder / f"{part}.log")
 
 
@@ -480,7 +480,7 @@ def test_servers_do_not_outlive_a_process_that_is_killed(tmp_path):
         "import asyncio, pathlib\n"
         "from tts_study.engines import serving\n"
         "serving.SERVER = (*serving.SERVER[:-1], 'stand_in')\n"
-        f"url, log = 'http://127.0.0.1:{serving.free_port()}', pathlib.Path({str(tmp_path)!r}) / 'log'\n"
+        f"url, log = 'http://127.0.0.1:{ports.free_port()}', pathlib.Path({str(tmp_path)!r}) / 'log'\n"
         "service = serving.Service('policy', 'x', 'x', url, (url.split(':')[-1],), log)\n"
         "asyncio.run(serving.serve([service]))\n"
     )
@@ -507,7 +507,7 @@ def test_places_where_no_server_can_be_are_refused_in_one_sentence(capsys, argum
 
 
 def test_a_server_may_listen_at_an_ipv6_address():
-    serving._check_free(f"http://[::1]:{serving.free_port()}")
+    ports.check_free(f"http://[::1]:{ports.free_port()}")
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/invocations", "/pooling", "/tokenize", "/metrics", "/health/..", ""])
@@ -540,7 +540,7 @@ async def answered(monkeypatch, key, path, given):
 
 def test_serve_wants_a_port_for_each_server(capsys):
     assert main(["serve", "--ports", "8000"]) == 2
-    assert "--ports wants 2 ports" in capsys.readouterr().err
+    assert "--ports needs 2 ports" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -552,7 +552,7 @@ def served(loop, policy_folder, prm_folder, tmp_path_factory):
     )  # fmt: skip
     logs = tmp_path_factory.mktemp("logs")
     services = [
-        make(settings, "127.0.0.1", serving.free_port(), logs)
+        make(settings, "127.0.0.1", ports.free_port(), logs)
         for make, settings in (
             (serving.policy_service, policy_settings(profile)),
             (serving.policy_service, policy_settings(profile)),
@@ -735,7 +735,7 @@ async def test_a_reply_of_another_shape_is_one_sentence(serve, policy_folder, bo
 
 @pytest.mark.parametrize("gzipped", [True, False])
 async def test_a_reply_without_a_reasonable_end_is_not_read_to_its_end(serve, policy_folder, monkeypatch, gzipped):
-    monkeypatch.setattr(transport, "MOST_BYTES", 2**16)
+    monkeypatch.setattr(replies, "MOST_BYTES", 2**16)
     fake = await serve(policy_folder)
     headers = {"Content-Encoding": "gzip"} if gzipped else {}
     body = gzip.compress(bytes(2**24)) if gzipped else bytes(2**20)

@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tts_study.engines import serving
+from tts_study.engines import ports, serving
 from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.prm import VllmPRM
 from tts_study.engines.vllm import VllmEngine
@@ -64,8 +64,8 @@ async def main(out: Path) -> None:
     problems = some_problems(profile)
     policy, prm = VllmPolicy(policy_settings(profile)), VllmPRM(prm_settings(profile))
     services = [
-        serving.policy_service(policy_settings(profile), "127.0.0.1", serving.free_port(), out.parent),
-        serving.prm_service(prm_settings(profile), "127.0.0.1", serving.free_port(), out.parent),
+        serving.policy_service(policy_settings(profile), "127.0.0.1", ports.free_port(), out.parent),
+        serving.prm_service(prm_settings(profile), "127.0.0.1", ports.free_port(), out.parent),
     ]
     ready = [asyncio.Event() for _ in services]
     keepers = [serving.start([service], [event])[0] for service, event in zip(services, ready, strict=True)]

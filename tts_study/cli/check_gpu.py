@@ -36,7 +36,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _check(arguments: argparse.Namespace) -> None:
     from tts_study.checks.gpu import check
     from tts_study.checks.report import Report
-    from tts_study.engines.vllm import on_cpu
+    from tts_study.engines.build import on_cpu
     from tts_study.problems.load import load_problems
 
     on_gpu = arguments.device == "gpu"

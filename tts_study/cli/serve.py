@@ -14,14 +14,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     serve = commands.add_parser("serve", help="serve a profile's policy and PRM, for several processes to share")
     add_profile(serve)
     serve.add_argument("--ports", type=positive, nargs="+", default=[8000, 8001], metavar="PORT", help="one a server")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 lets other machines in")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: from other machines, too")
     serve.add_argument("--only", choices=("policy", "prm"), help="one of the two")
     serve.set_defaults(command=_serve)
 
 
 def _serve(arguments: argparse.Namespace) -> None:
     from tts_study import paths
-    from tts_study.engines import serving
+    from tts_study.engines import ports, serving
     from tts_study.errors import UserError
     from tts_study.runs.engines import policy_settings, prm_settings
 
@@ -32,8 +32,8 @@ def _serve(arguments: argparse.Namespace) -> None:
     }
     parts = [arguments.only] if arguments.only else list(make)
     if len(arguments.ports) < len(parts):
-        raise UserError(f"--ports wants {len(parts)} ports, one for each server")
-    serving.check_places(arguments.host, arguments.ports[: len(parts)])
+        raise UserError(f"--ports needs {len(parts)} ports, one for each server")
+    ports.check_places(arguments.host, arguments.ports[: len(parts)])
     logs = paths.out() / "serve"
     services = [make[part](arguments.host, port, logs) for part, port in zip(parts, arguments.ports, strict=False)]
     asyncio.run(serving.serve(services))

@@ -14,7 +14,8 @@ from tts_study.engines.checkpoints import describe_model, relative
 from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
 from tts_study.engines.policy import PolicySettings, VllmPolicy
 from tts_study.engines.prm import PRMSettings, VllmPRM
-from tts_study.engines.servers import Refused, Server, Servers, Unavailable
+from tts_study.engines.replies import Refused, Unavailable, read_cards, read_pooled, read_sample
+from tts_study.engines.servers import Server, Servers
 from tts_study.errors import EngineUnavailable, RunStopped, UserError, one_line
 from tts_study.records import OWN_SAMPLER, VLLM_SAMPLER
 
@@ -127,7 +128,7 @@ class RemoteEngine(Engine):
         self._in_flight.end(RunStopped(f"{reason} Restart it, and run the same command again."))
 
     async def _models(self, server: Server) -> list[dict[str, Any]]:
-        return await self._servers.ask(server, "GET", "/v1/models", None, _cards)
+        return await self._servers.ask(server, "GET", "/v1/models", None, read_cards)
 
     def _holding_the_model(self, models: Sequence[Sequence[Mapping[str, Any]]]) -> list[Server]:
         """The servers of the model, in whatever folder it is there, with their name for it."""
@@ -167,15 +168,6 @@ class RemoteEngine(Engine):
                 f"The context of the server at {server.url} is {context} tokens, and max_model_len is {wanted}: "
                 f"restart the server with --max-model-len {wanted}, or lower max_model_len to {context}."
             )
-
-
-def _cards(reply: Any) -> list[dict[str, Any]]:
-    """The models in a reply of /v1/models."""
-    cards = list(reply["data"])
-    for card in cards:
-        if not isinstance(card["id"], str) or not isinstance(card.get("max_model_len"), int | None):
-            raise TypeError
-    return cards
 
 
 Probe = Callable[[Servers, Server], Awaitable[None]]
@@ -223,33 +215,3 @@ async def check_classifier(servers: Servers, server: Server) -> None:
             f"The server at {server.url} cannot be a PRM ({refusal}): serve it as tts-study serve does "
             """(vllm serve … --runner pooling --pooler-config '{"task": "token_classify"}')."""
         ) from refusal
-
-
-def read_sample(reply: Mapping[str, Any]) -> Sample:
-    """The sample in a reply of /v1/completions.
-
-    Raises:
-        Unavailable: the server ended it before it was done.
-        UserError: the server does not return token ids, or how many came from its cache.
-    """
-    choice, details = reply["choices"][0], reply["usage"].get("prompt_tokens_details")
-    if choice["finish_reason"] not in ("stop", "length"):
-        raise Unavailable(f"A server ended a request early ({one_line(str(choice['finish_reason']), 40)})")
-    if choice.get("token_ids") is None:
-        raise UserError("A server does not return token ids: it must be vLLM 0.32 or later.")
-    if details is None:
-        raise UserError("A server does not count cached tokens: restart it with --enable-prompt-tokens-details.")
-    cached = details.get("cached_tokens") or 0
-    return Sample(tuple(choice["token_ids"]), choice["finish_reason"] == "stop", choice.get("stop_reason"), cached)
-
-
-def read_pooled(reply: Mapping[str, Any]) -> Pooled:
-    """The scores in a reply of /pooling.
-
-    Raises:
-        UserError: the model has other outputs than a PRM.
-    """
-    rows = reply["data"][0]["data"]
-    if not all(isinstance(row, list) and len(row) in (1, 2) for row in rows):
-        raise UserError("A server's model is not a PRM: it returns something other than P(right) at each token.")
-    return Pooled(tuple(row[-1] for row in rows), cached=0)

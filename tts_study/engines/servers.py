@@ -8,40 +8,23 @@ pauses, and another one answers. The machine that searches does not need vLLM, w
 """
 
 import asyncio
-import json
 import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.client import responses
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from tts_study.engines.replies import API_KEY, Unavailable, read_content, read_json, stranger
 from tts_study.errors import RunStopped, UserError, one_line
 
-API_KEY = "TTS_STUDY_API_KEY"  # the environment variable, the only place from which a key is read
 CONNECT_SECONDS = 10.0
 FIRST_REST, LONGEST_REST = 0.5, 15.0  # seconds
-MOST_BYTES = 2**26  # of a reply: a score for each of a million tokens is less
-BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 T = TypeVar("T")
-
-
-class Unavailable(Exception):
-    """A failure after which another try, or another server, may succeed."""
-
-
-class Refused(UserError):
-    """A server says that the request itself is wrong; `status` is HTTP's."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass
@@ -156,19 +139,19 @@ class Servers:
                 self._room[server.url],
                 self._open().request(method, server.url + path, json=body, allow_redirects=False) as reply,
             ):
-                status, content = reply.status, await _content(server.url, reply)
+                status, content = reply.status, await read_content(server.url, reply)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             reason = one_line(str(error)) or "no answer in time"
             raise Unavailable(f"The server at {server.url} cannot be reached ({reason})") from error
         finally:
             server.in_flight -= 1
-        reply = _json(server.url, status, content)
+        reply = read_json(server.url, status, content)
         server.failures, server.failing_since = 0, None
         self._heard()
         try:
             return read(reply)
         except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise _stranger(server.url) from error
+            raise stranger(server.url) from error
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -204,51 +187,3 @@ def _checked(url: str) -> str:
     if parts.username or parts.password:
         raise UserError(f"the URL of {parts.hostname} contains a password: put an API key into ${API_KEY} instead")
     return url.rstrip("/").removesuffix("/v1")
-
-
-async def _content(url: str, reply: aiohttp.ClientResponse) -> bytes:
-    """The body of a server's reply.
-
-    Raises:
-        UserError: it is too long, or compressed.
-    """
-    if (coding := reply.headers.get("Content-Encoding", "identity")) != "identity":
-        raise UserError(f"The server at {url} compresses its replies ({one_line(coding, 20)}): switch that off there.")
-    content = bytearray()
-    async for chunk in reply.content.iter_any():
-        content += chunk
-        if len(content) > MOST_BYTES:
-            raise UserError(f"A reply of the server at {url} is longer than {MOST_BYTES >> 20} MiB: check the URL.")
-    return bytes(content)
-
-
-def _json(url: str, status: int, content: bytes) -> Any:
-    """The reply's JSON, if the server reports success."""
-    try:
-        reply = json.loads(content)
-    except (ValueError, RecursionError):
-        reply = None
-    said = _message(reply) or responses.get(status, "no reason given")
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in BUSY:
-        raise Unavailable(f"The server at {url} fails (HTTP {status}: {said})")
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        have = f"does not accept the key in ${API_KEY}" if os.environ.get(API_KEY) else "requires an API key"
-        raise UserError(f"The server at {url} {have}: set ${API_KEY} to its key.")
-    if status != HTTPStatus.OK:
-        raise Refused(f"The server at {url} refuses the request (HTTP {status}: {said})", status)
-    if not isinstance(reply, dict):
-        raise _stranger(url)
-    return reply
-
-
-def _stranger(url: str) -> UserError:
-    return UserError(f"What answers at {url} is not a server of vLLM 0.32 or later: check the URL.")
-
-
-def _message(reply: Any) -> str:
-    error = reply.get("error", reply.get("detail", "")) if isinstance(reply, dict) else ""
-    text = error.get("message", "") if isinstance(error, dict) else error
-    try:
-        return one_line(str(text))
-    except RecursionError:
-        return ""

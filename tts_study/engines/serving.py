@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import sys
 from asyncio.subprocess import STDOUT, Process, create_subprocess_exec
 from collections.abc import Mapping, Sequence
@@ -20,18 +19,20 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import aiohttp
 
+from tts_study.engines.build import ENVIRONMENT, on_cpu
 from tts_study.engines.checkpoints import relative
 from tts_study.engines.engine import Engine
 from tts_study.engines.keys import VLLM_KEY, EveryPath
 from tts_study.engines.policy import PolicySettings, VllmPolicy
+from tts_study.engines.ports import bracketed, check_free
 from tts_study.engines.prm import PRMSettings, VllmPRM
+from tts_study.engines.processes import SHUTDOWN_SECONDS
 from tts_study.engines.remote import SAMPLER, weights_name
-from tts_study.engines.servers import API_KEY
-from tts_study.engines.vllm import ENVIRONMENT, SHUTDOWN_SECONDS, VllmEngine, on_cpu
+from tts_study.engines.replies import API_KEY
+from tts_study.engines.vllm import VllmEngine
 from tts_study.errors import UserError
 
 Part = Literal["policy", "prm"]
@@ -52,7 +53,6 @@ FRONTEND = {
     "uvicorn_log_level": "warning",
     "middleware": [f"{EveryPath.__module__}.{EveryPath.__name__}"],
 }
-LARGEST_PORT = 65535
 POLL_SECONDS = 0.5
 
 
@@ -102,7 +102,7 @@ def _service(part: Part, engine: Engine, more: dict[str, Any], host: str, port: 
     args = engine.args() | more | FRONTEND | {"host": host, "port": port, "served_model_name": names}
     del args["model"]
     return Service(
-        part, model, names[0], f"http://{_bracketed(host)}:{port}", tuple(_flags(args)), logs / f"{part}-{port}.log"
+        part, model, names[0], f"http://{bracketed(host)}:{port}", tuple(_flags(args)), logs / f"{part}-{port}.log"
     )
 
 
@@ -126,7 +126,7 @@ async def serve(services: Sequence[Service]) -> None:
         UserError: a port is taken, or a server could not start, or ended.
     """
     for service in services:
-        _check_free(service.url)
+        check_free(service.url)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def interrupt(signum: signal.Signals) -> None:
@@ -223,41 +223,3 @@ def _reason(log: Path) -> str:
     # the engine's own process reports the reason; the server only that the engine failed
     errors = [line for line in lines if re.search(r"(Error|Exception): ", line) and "Engine core init" not in line]
     return re.sub(r"^.*?(?=\w*(Error|Exception): )", "", (errors or lines or ["it printed nothing"])[-1])[:300]
-
-
-def free_port() -> int:
-    """A port that is not in use."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def check_places(host: str, ports: Sequence[int]) -> None:
-    """Make sure that servers could be at a host's ports.
-
-    Raises:
-        UserError: one of them is not a port, or is named twice.
-    """
-    if not host.strip():
-        raise UserError("--host is empty: give an address to listen on, such as 127.0.0.1")
-    for port in ports:
-        if port > LARGEST_PORT:
-            raise UserError(f"{port} is not a port: choose one of at most {LARGEST_PORT}")
-        if ports.count(port) > 1:
-            raise UserError(f"port {port} is named twice: each server needs its own")
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host  # IPv6
-
-
-def _check_free(url: str) -> None:
-    parts = urlsplit(url)
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except (OSError, OverflowError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"Cannot serve at {url} ({reason}): choose another port or host.") from None

