@@ -59,7 +59,7 @@ lab: setup
 	$(LAB) $(ARGS)
 
 figures: setup
-	ls notebooks/*.ipynb | xargs -n 1 -P 2 \
+	ls notebooks/*.ipynb | TTS_STUDY_FIGURES=$(CURDIR)/figures xargs -n 1 -P 2 \
 	  $(BIN)/jupyter nbconvert --execute --inplace --log-level=WARN --ExecutePreprocessor.record_timing=False
 
 site: setup

@@ -20,6 +20,10 @@ class UserError(Exception):
         return [str(self)]
 
 
+class NotRecorded(UserError):
+    """What a replay asks is in no recorded run: it would have to be searched."""
+
+
 class NotInstalled(UserError):
     """An optional package is missing."""
 

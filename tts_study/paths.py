@@ -6,6 +6,7 @@ from pathlib import Path
 from tts_study.errors import UserError
 
 OUT = "TTS_STUDY_OUT"  # set while `tts-study study` runs notebooks: the folder that everything is written to
+FIGURES = "TTS_STUDY_FIGURES"  # set by `make figures`: another folder of figures than the one in out()
 
 CACHE = "TTS_STUDY_CACHE"  # a folder to use instead of the user's cache folder
 
@@ -22,8 +23,8 @@ def out() -> Path:
 
 
 def figures() -> Path:
-    """The folder of the figures that the notebooks draw and of the tables behind them."""
-    return out() / "figures" if OUT in os.environ else root() / "figures"
+    """The folder of figures and of the tables behind them: never the committed one, except in `make figures`."""
+    return Path(os.environ.get(FIGURES) or out() / "figures")
 
 
 def data() -> Path:

@@ -8,104 +8,36 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from tts_study.analysis.accuracy import accuracy_P, powers_of_two
+from tts_study.analysis.accuracy import powers_of_two
+from tts_study.analysis.experiment import Experiment, MethodRun
 from tts_study.analysis.grading import Graded, grade, picked, support
-from tts_study.analysis.grid import Grid, Part, build
-from tts_study.analysis.inference import Floats, Interval, bootstrap
+from tts_study.analysis.grid import Part, build
 from tts_study.analysis.ladder import Ladder
 from tts_study.engines.background import wait
-from tts_study.errors import EngineUnavailable, UserError
+from tts_study.errors import EngineUnavailable, NotRecorded, UserError
 from tts_study.problems.load import load_problems
-from tts_study.profiles import Profile, load_profile
+from tts_study.profiles import Profile, load_profile, read_options
 from tts_study.records import Problem, SearchResult
 from tts_study.runs import store
 from tts_study.runs.engines import ENGINES
-from tts_study.runs.recorded import fresh_path, recorded
+from tts_study.runs.recorded import fresh_path, given_runs, policy_of, recorded
 from tts_study.runs.run import run_spec, searching
 from tts_study.runs.spec import RunSpec
 from tts_study.runs.store import Run
 from tts_study.strategies import SEARCHES, Method, Search, find
 from tts_study.strategies.aggregation import Aggregation
-from tts_study.strategies.registry import Rule, check_whole
+from tts_study.strategies.registry import Rule, check_list, check_whole
 
 BOUND: Rule = "pass"  # pass@n in an experiment: what a perfect verifier would pick from the same completions
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, eq=False)
-class MethodRun:
-    """A method at some n, read off a run that contains it.
-
-    Attributes:
-        method: the method.
-        n: generations for each problem.
-        run: the run, which may be of a larger n.
-        graded: the same run, graded.
-        aggregation: from step scores to a score.
-        seed: of subsets and of the bootstrap.
-    """
-
-    method: Method
-    n: int
-    run: Run
-    graded: Graded
-    aggregation: Aggregation
-    seed: int
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """The run's problems."""
-        return self.run.problems
-
-    @property
-    def results(self) -> tuple[SearchResult, ...]:
-        """What was found for each of them."""
-        return self.run.results
-
-    @cached_property
-    def solved_P(self) -> Floats:
-        """Each problem's chance to be solved by the method at n, in [0, 1]."""
-        rule = self.method.rule
-        return accuracy_P(self.graded, rule, self.n, aggregation=self.aggregation, seed=self.seed)
-
-    @cached_property
-    def accuracy(self) -> Interval:
-        """The share of problems that the method solves at n, in [0, 1], with its 95 % interval."""
-        return bootstrap(self.solved_P, seed=self.seed)
-
-
-@dataclass(frozen=True, eq=False)
-class Experiment:
-    """Methods at some budgets.
-
-    Attributes:
-        runs: the runs by search and n: sampling and DVTS have one, of the largest n, and beam search one for each.
-        graded: the same runs, graded.
-        grid: accuracy and cost of every method at every budget that it has.
-    """
-
-    runs: Mapping[tuple[str, int], Run]
-    graded: Mapping[tuple[str, int], Graded]
-    grid: Grid
-
-    @property
-    def samples(self) -> Graded:
-        """The graded run of independently sampled completions.
-
-        Raises:
-            UserError: no method here reads one.
-        """
-        found = [graded for (search, _), graded in self.graded.items() if search in ("best_of_n", "sample")]
-        if not found:
-            raise UserError("no sampled completions here: add majority, best or weighted to the experiment's methods")
-        return found[0]
 
 
 @dataclass(frozen=True)
@@ -133,7 +65,7 @@ class Study:
 
     def __init__(
         self, profile: str | Profile = "micro", profile_options: str = "", *, seed: int = 0, fresh: bool = False,
-        n_problems: int | None = None, **settings: Any,
+        n_problems: int | None = None, runs: str | Sequence[str | Path] = "", **settings: Any,
     ) -> None:  # fmt: skip
         """Note the settings; nothing is loaded yet.
 
@@ -143,6 +75,8 @@ class Study:
             seed: of every random draw.
             fresh: search with real engines, or resume such a search, instead of replaying a recorded run.
             n_problems: the number of problems, from the data set's first on; all if None.
+            runs: folders or files of runs, as one text with spaces between or as a list, that are replayed before the
+                recorded ones; problems are then those that all of them have, and the policy theirs.
             settings: fields of the profile, such as `policy="3b"`, and options of searches, such as `beam_width=8`.
                 Those that are None are ignored.
 
@@ -150,12 +84,17 @@ class Study:
             UserError: there is no such profile or setting, or a value is invalid.
         """
         _check_asked(seed, fresh, n_problems)
+        self._given = given_runs(runs) if runs else ()
+        if self._given and fresh:
+            raise UserError("runs are replayed, and fresh = True searches: give one of the two")
         settings = {name: value for name, value in settings.items() if value is not None}
         known = {field.name for field in fields(Profile)}
         every = {name for search in SEARCHES.values() for name in search.defaults}
         self._options = {name: value for name, value in settings.items() if name in every - known}
         others = {name: value for name, value in settings.items() if name not in self._options}
         self.profile = load_profile(profile, profile_options, **others)
+        if self._given and "policy" not in {**others, **read_options(profile_options)}:
+            self.profile = load_profile(self.profile, policy=policy_of(self._given, self.profile.policies))
         self.seed, self.fresh, self._n_problems = seed, fresh, n_problems
 
     def __enter__(self) -> "Study":
@@ -172,12 +111,30 @@ class Study:
 
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
-        """The problems that are asked.
+        """The problems that are asked; of given runs, those that all of them have.
 
         Raises:
             UserError: there is no such data set, or it has no such problems.
         """
-        return load_problems(self.profile, self._n_problems)
+        if not self._given:
+            return load_problems(self.profile, self._n_problems)
+        there = [set(store.load(path).problems) for path, _ in self._given]
+        both = [problem for problem in load_problems(self.profile) if all(problem in each for each in there)]
+        if not both:
+            raise UserError(f"the given runs and {self.profile.dataset} have no problem in common: name their data set")
+        return tuple(both[: self._n_problems])
+
+    def problem(self, place: int) -> Problem:
+        """One of the problems, by its place from 0.
+
+        Raises:
+            UserError: there is none.
+        """
+        check_whole("problem", place)
+        if not 0 <= place < len(self.problems):
+            last = len(self.problems) - 1
+            raise UserError(f"problem must be from 0 to {last}, and {place} is not: n_problems says how many there are")
+        return self.problems[place]
 
     @property
     def aggregation(self) -> Any:
@@ -199,39 +156,73 @@ class Study:
         run = self._run(found.search, n, options)
         return MethodRun(found, n, run, grade(run.problems, run.results), self.aggregation, self.seed)
 
-    def grid(self, methods: Sequence[str | Method], ns: int | Sequence[int], **options: Any) -> Experiment:
+    def run_if_recorded(self, method: str | Method, n: int = 1, **options: Any) -> MethodRun | None:
+        """As `run`; where nothing is recorded, that is printed, and None returned."""
+        try:
+            return self.run(method, n, **options)
+        except NotRecorded as error:
+            print(f"Left out: {error}")
+            return None
+
+    def grid(
+        self, methods: Sequence[str | Method], ns: int | Sequence[int], *, needs: Sequence[str] = (), **options: Any
+    ) -> Experiment:
         """Several methods at several budgets, from as few runs as contain them.
+
+        A replay leaves out what is not recorded: `Experiment.left_out`.
 
         Args:
             methods: cheap ones first: of equally good ones the first is chosen. "pass" adds the upper bound pass@n.
             ns: the budgets, or the largest of 1, 2, 4 …; greedy decoding has 1 in any case, and a search leaves out
                 those it cannot spend.
+            needs: methods that must be recorded at one budget at least.
             options: options of searches, in place of the study's.
 
         Raises:
-            UserError: as `run`, or a method can spend none of the budgets.
+            NotRecorded: nothing is, or nothing of a method that is needed.
+            UserError: as `run`; a method can spend none of the budgets; there are fewer than two problems.
         """
+        if len(self.problems) < 2:
+            raise UserError("an interval over problems needs two of them or more: n_problems is 1")
+        if isinstance(ns, str):
+            raise UserError(f"n must be a whole number, or ns a list such as [4, 16, 64], and {ns!r:.40} is a text")
+        ns = powers_of_two(check_whole("n", ns)) if isinstance(ns, Integral) else check_list("ns", ns)
         wanted = [_bound() if method == BOUND else find(method) for method in methods]
-        ns = powers_of_two(ns) if isinstance(ns, int) else ns
         runs: dict[tuple[str, int], Run] = {}
         graded: dict[tuple[str, int], Graded] = {}
+        left_out: dict[tuple[str, int], NotRecorded] = {}
         parts = []
         for method in wanted:
             search = self._shared(method.search, wanted)
             spent = self._spent(search, ns, options)
-            # the runs, and the budgets that each answers for
-            reads = {n: (n,) for n in spent} if search.smaller_n == "own run" else {max(spent): spent}
-            for n, read in reads.items():
+            # the largest that is recorded contains the others, unless each has a run of its own
+            own = search.smaller_n == "own run"
+            for n in spent if own else reversed(spent):
                 key = search.name, n
-                if key not in runs:
-                    runs[key] = self._run(search, n, options)
-                    graded[key] = grade(runs[key].problems, runs[key].results)
+                if key in left_out:
+                    continue
+                try:
+                    runs[key] = runs.get(key) or self._run(search, n, options)
+                except NotRecorded as error:
+                    left_out[key] = error
+                    continue
+                graded[key] = graded.get(key) or grade(runs[key].problems, runs[key].results)
+                read = (n,) if own else tuple(each for each in spent if each <= n)
                 parts.append(Part(method.name, runs[key], graded[key], method.rule, read))
-        return Experiment(runs, graded, build(parts, aggregation=self.aggregation, seed=self.seed))
+                if not own:
+                    break
+        found = {part.strategy for part in parts}
+        missing = [method for name in needs if (method := find(name)).name not in found]
+        without = {name for method in missing for name in (method.search.name, *method.search.contained_in)}
+        for (name, _), reason in left_out.items():
+            if name in without or not parts:
+                raise reason
+        reasons = {key: str(reason) for key, reason in left_out.items()}
+        return Experiment(runs, graded, build(parts, aggregation=self.aggregation, seed=self.seed), reasons)
 
     def greedy_by_policy(self) -> Ladder[MethodRun]:
-        """Greedy decoding by every policy of the profile's ladder that can run here."""
-        return self.by_policy(lambda study: study.run("greedy"))
+        """Greedy decoding by every policy of the profile's ladder that can run here or is recorded; maybe by none."""
+        return self._by_policy(lambda study: study.run("greedy"))
 
     def by_policy(self, ask: Callable[["Study"], T]) -> Ladder[T]:
         """Ask the same of every policy of the profile's ladder, and of the study's own if it is another one.
@@ -244,8 +235,12 @@ class Study:
 
         Raises:
             EngineUnavailable: it has room for none of them.
+            NotRecorded: nothing is recorded for any of them.
             UserError: as `run`.
         """
+        return self._by_policy(ask).check()
+
+    def _by_policy(self, ask: Callable[["Study"], T]) -> Ladder[T]:
         own = self.profile.policy
         names = [*self.profile.policies] if own in self.profile.policies else [own, *self.profile.policies]
         found, left_out = {}, {}
@@ -256,7 +251,21 @@ class Study:
                 found[name] = ask(study)
             except EngineUnavailable as error:
                 left_out[name] = str(error)
-        return Ladder(found.items(), left_out.items()).check()
+            except NotRecorded:
+                left_out[name] = "not recorded"
+        return Ladder(found.items(), left_out.items())
+
+    def by_seed(self, methods: Sequence[str | Method], n: int, seeds: Sequence[int]) -> list[Experiment]:
+        """`grid` at one n for several seeds; those for which nothing is recorded are left out, which is printed."""
+        found = []
+        for seed in check_list("seeds", seeds):
+            study = copy(self)
+            study.seed = seed
+            try:
+                found.append(study.grid(methods, [n]))
+            except NotRecorded:
+                print(f"left out: seed {seed}, for which nothing is recorded at n = {n} (fresh = True searches it)")
+        return found
 
     def solve(self, text: str, method: str | Method = "best_of_n", n: int = 16, **options: Any) -> Solution:
         """Answer one question, with real engines.
@@ -284,7 +293,7 @@ class Study:
     def _run(self, search: Search, n: int, options: Mapping[str, Any]) -> Run:
         asked = self._of(search, options)
         spec = RunSpec.of(self.profile, search, self.problems, n=n, seed=self.seed, options=asked)
-        return wait(run_spec(spec, path=fresh_path(spec))) if self.fresh else recorded(spec)
+        return wait(run_spec(spec, path=fresh_path(spec))) if self.fresh else recorded(spec, self._given)
 
     def _shared(self, search: Search, methods: Sequence[Method]) -> Search:
         """The search itself, or one that contains it and that another method needs anyway."""

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from click.testing import CliRunner
 from IPython.core.interactiveshell import InteractiveShell
 from nbformat import NotebookNode
 from papermill import inspect_notebook
+from papermill.cli import papermill
+
+from tts_study.cli.notebooks import check_parameters, parse_value
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 ALLOWED = {"tts_study", "pandas", "IPython", "matplotlib"} | set(sys.stdlib_module_names)
@@ -44,11 +48,17 @@ def test_one_cell_of_literal_annotated_commented_lines_holds_the_parameters(note
         ast.literal_eval(statement.value)
 
 
-def test_papermill_sees_every_parameter(notebook, request):
+def test_every_parameter_is_shown_by_papermill_and_can_be_set_from_a_study(notebook, request):
+    path = request.node.callspec.params["notebook"]
     (parameters,) = tagged(notebook, "parameters")
-    seen = inspect_notebook(str(request.node.callspec.params["notebook"]))
-    assert list(seen) == [line.split(":")[0] for line in parameters.source.splitlines()]
-    assert all(parameter["help"] for parameter in seen.values())
+    defaults = {line.split(":")[0]: line.split(" = ")[1].split("  #")[0] for line in parameters.source.splitlines()}
+    seen = inspect_notebook(str(path))
+    assert list(seen) == list(defaults) and all(parameter["help"] for parameter in seen.values())
+    shown = CliRunner().invoke(papermill, ["--help-notebook", str(path)]).output
+    for name, default in defaults.items():
+        assert f"  {name}: " in shown, "what `papermill --help-notebook` prints"
+        given = {name: parse_value(default)}
+        assert check_parameters([path], given) == {path: given}, "what `tts-study study -p` hands on"
 
 
 def test_every_code_cell_was_run_in_order_without_an_error(notebook):

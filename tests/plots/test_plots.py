@@ -168,7 +168,7 @@ def test_a_saved_figure_is_the_same_bytes_each_time(tmp_path, monkeypatch):
     for name in ("a", "b"):
         plots.save(plots.accuracy_against_n(curve(), {"1b": 0.3}, ""), name)
     first, again = (paths.figures() / f"{name}.png" for name in ("a", "b"))
-    assert first == tmp_path / "figures" / "a.png"
+    assert first == tmp_path / "out" / "study" / "figures" / "a.png", "not the committed figures"
     assert first.read_bytes() == again.read_bytes()
     assert b"Software" not in first.read_bytes()
     assert imread(first).shape[1] == 150 * plots.WIDTH

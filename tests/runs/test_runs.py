@@ -299,8 +299,8 @@ def test_a_replay_does_not_care_how_the_machine_is_used(project):
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        (dict(n=8), "no run is recorded in"),
-        (dict(policy="3b"), "no run is recorded in"),
+        (dict(n=8), "no run is recorded for"),
+        (dict(policy="3b"), "no run is recorded for"),
         (dict(temperature=0.5), "settings.temperature is 1.0 there and 0.5 here"),
         (dict(method="greedy"), "n must be 1"),
         (dict(seed=-1), "the seed must be at least 0, and -1 is not"),

@@ -17,7 +17,11 @@ Levels = NDArray[np.int64]
 def by_level(
     grid: Grid, strategies: Sequence[str], level_P: Levels | Floats, ns: Sequence[int] | None = None, *, seed: int = 0
 ) -> pd.DataFrame:
-    """Accuracy at each level with its 95 % band: columns level, method, n, accuracy, low, high."""
+    """Accuracy at each level with its 95 % band: columns level, method, n, accuracy, low, high.
+
+    Strategies that the grid does not have are left out, here and in `paired`.
+    """
+    strategies = [name for name in strategies if name in grid.strategies]
     return accuracy.table_by_level(grid.solved(strategies, ns), level_P, seed=seed)
 
 
@@ -29,7 +33,7 @@ def paired(grid: Grid, a: str, others: Sequence[str], level_P: Levels | None = N
     """
     of_a = dict(zip(*grid.of(a), strict=True))
     pairs = {}
-    for other in others:
+    for other in (name for name in others if name in grid.strategies):
         of_other = dict(zip(*grid.of(other), strict=True))
         for level, member_P in _members(len(grid.ids), level_P):
             for n in (n for n in of_a if n in of_other):

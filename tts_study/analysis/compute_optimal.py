@@ -21,6 +21,7 @@ from tts_study.analysis.crossing import Curve
 from tts_study.analysis.grid import Grid
 from tts_study.analysis.inference import RESAMPLES, Floats, draws
 from tts_study.errors import UserError
+from tts_study.strategies.registry import check_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +137,7 @@ def stratified_folds(level_P: ArrayLike, *, folds: int = 2, repeats: int = 20, s
         UserError: there are more folds than problems, or fewer than two.
     """
     level_P = np.asarray(level_P)
-    if not 2 <= folds <= len(level_P):
+    if not 2 <= check_whole("folds", folds) <= len(level_P):
         raise UserError(f"{len(level_P)} problems cannot be split into {folds} folds: choose 2 or more, not more folds")
     rng = np.random.default_rng(seed)
     folds_S_P = np.empty((repeats, len(level_P)), dtype=np.int64)

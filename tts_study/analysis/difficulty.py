@@ -24,6 +24,7 @@ from tts_study.analysis.grading import Graded
 from tts_study.analysis.inference import Floats, Interval, bootstrap, draws
 from tts_study.errors import UserError
 from tts_study.strategies.aggregation import Aggregation, aggregate
+from tts_study.strategies.registry import check_whole
 
 Levels = NDArray[np.int64]
 
@@ -98,7 +99,7 @@ def predicted(graded: Graded, k: int, aggregation: Aggregation = "last") -> Pred
         UserError: the run has fewer than `k` completions, or lacks step scores.
     """
     N = graded.tokens_P_N.shape[1]
-    if not 1 <= k <= N:
+    if not 1 <= check_whole("probe", k) <= N:
         raise UserError(f"a probe of {k} completions cannot be taken from {N}: choose between 1 and {N}")
     probes = [row[:k] for row in graded.step_scores_P_N_S]
     if not any(scores for row in probes for scores in row):

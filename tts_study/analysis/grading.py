@@ -1,7 +1,7 @@
 """From a run's completions to which of them are right, and which answer a rule picks from them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -62,6 +62,16 @@ class Graded:
             raise UserError("this run lacks step scores: record it with a strategy that asks a PRM, such as best_of_n")
         scores_P_N = [[aggregate(scores, aggregation) for scores in row] for row in self.step_scores_P_N_S]
         return np.where(answered_P_N, np.array(scores_P_N), -np.inf)
+
+    def first(self, n: int) -> "Graded":
+        """The first n completions of each problem: of a search by subtrees, whole ones."""
+        return replace(
+            self,
+            groups_P_N=self.groups_P_N[:, :n],
+            correct_P_N=self.correct_P_N[:, :n],
+            tokens_P_N=self.tokens_P_N[:, :n],
+            step_scores_P_N_S=tuple(row[:n] for row in self.step_scores_P_N_S),
+        )
 
     def verdict(self, p: int, i: int, aggregation: Aggregation = "last") -> str:
         """Completion `i` of problem `p` in one line: a tick or a cross, and its score."""

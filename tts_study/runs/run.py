@@ -1,4 +1,4 @@
-"""Search many problems at once, and store the results: progress, resuming, replaying.
+"""Search many problems at once, and store the results: progress, resuming.
 
 Each problem is a coroutine of its own, and the engines merge the requests of all of them.
 """
@@ -14,26 +14,12 @@ from typing import Any
 from tts_study.engines.interface import PRM, Policy
 from tts_study.profiles import Profile
 from tts_study.records import Problem, SearchResult
-from tts_study.runs import store
 from tts_study.runs.collect import collect
 from tts_study.runs.engines import ENGINES, policy_urls
 from tts_study.runs.shards import WHOLE, Shard
 from tts_study.runs.spec import RunSpec
 from tts_study.runs.store import Header, Run
 from tts_study.strategies import find
-
-
-def replay(path: Path, spec: RunSpec) -> Run:
-    """A recorded run, or the part of it that is about the problems asked.
-
-    Raises:
-        UserError: nothing is recorded there, or it is another run.
-    """
-    run = store.load(path)
-    # a part of the recorded problems may be asked for: `Run.of` compares those one by one
-    dataset = run.header.get("dataset", {}) | {"name": spec.header["dataset"]["name"]}
-    store.check_header(path, run.header, spec.header | {"dataset": dataset})
-    return run.of(spec.problems)
 
 
 async def run_spec(spec: RunSpec, *, path: Path, shard: Shard = WHOLE) -> Run:

@@ -126,14 +126,27 @@ class Method:
     label: str
 
 
-def check_whole(name: str, value: object) -> None:
-    """Make sure that what should be a number is not text, as a notebook's parameter may be (`papermill -r n 64`).
+def check_whole(name: str, value: Any) -> int:
+    """The value, if it is a number and not text, as a notebook's parameter may be (`papermill -r n 64`).
 
     Raises:
         UserError: it is not a whole number.
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise UserError(f"{name} must be a whole number, and {value!r:.40} is a {type(value).__name__}")
+    return int(value)
+
+
+def check_list(name: str, values: Any) -> list[int]:
+    """The values, if they are a list of whole numbers, none of them twice.
+
+    Raises:
+        UserError: it is text or something else, is empty, or has a value that is no whole number.
+    """
+    if not isinstance(values, list | tuple) or not values:
+        kind = "is empty" if isinstance(values, list | tuple) else f"is a {type(values).__name__}"
+        raise UserError(f"{name} must be a list of whole numbers such as [4, 16, 64], and {values!r:.40} {kind}")
+    return list(dict.fromkeys(check_whole(f"each of {name}", value) for value in values))
 
 
 MOST_COMPLETIONS = 100_000  # of a problem
