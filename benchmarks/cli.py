@@ -67,6 +67,9 @@ def add_commands(commands: Any) -> None:
     cost.add_argument("--run", type=Path, action="append", default=[], help="forecast from a recorded run's tokens")
     cost.set_defaults(command=_gpu_cost)
 
+    rooms = commands.add_parser("rooms", help="lines of the package by room, its top level, and its import time")
+    rooms.set_defaults(command=_rooms)
+
 
 def _add_search_options(parser: argparse.ArgumentParser) -> None:
     add_profile(parser)
@@ -164,3 +167,9 @@ def _gpu_cost(arguments: argparse.Namespace) -> None:
     from tts_study.runs import store
 
     print(report(with_overrides(arguments.set), {path: store.load(path) for path in arguments.run}))
+
+
+def _rooms(arguments: argparse.Namespace) -> None:
+    from benchmarks.rooms import rooms_report
+
+    print(rooms_report())

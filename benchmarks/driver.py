@@ -23,9 +23,10 @@ from benchmarks import instant
 from benchmarks.gpu_cost.assumptions import Assumptions
 from benchmarks.gpu_cost.report import ladder
 from benchmarks.gpu_cost.simulator import Pair, work
-from tts_study.engines.policy import PolicySettings, VllmPolicy
-from tts_study.engines.prm import PRMSettings, VllmPRM
+from tts_study.engines.policy import VllmPolicy
+from tts_study.engines.prm import VllmPRM
 from tts_study.engines.random_models import TINY, made_up_words, make_llama, separator
+from tts_study.engines.settings import PolicySettings, PRMSettings
 from tts_study.engines.vllm import VllmEngine
 from tts_study.profiles import PROFILES
 from tts_study.prompts.policy import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tts_study.checks.plain import plain_llm, shut_down, tokens_prompts
-from tts_study.engines.policy import PolicySettings, VllmPolicy
-from tts_study.engines.prm import PRMSettings, VllmPRM
+from tts_study.engines.policy import VllmPolicy
+from tts_study.engines.prm import VllmPRM
+from tts_study.engines.settings import PolicySettings, PRMSettings
 from tts_study.prompts.steps import split_steps
 from tts_study.records import Problem, Sampled
 

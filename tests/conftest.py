@@ -10,8 +10,9 @@ import torch
 from engine_settings import SHARED
 from transformers import PreTrainedTokenizerFast
 
-from tts_study.engines.policy import PolicySettings, VllmPolicy
-from tts_study.engines.prm import PRMSettings, VllmPRM
+from tts_study.engines.policy import VllmPolicy
+from tts_study.engines.prm import VllmPRM
+from tts_study.engines.settings import PolicySettings, PRMSettings
 from tts_study.micro.models import CONTEXT, ModelSpec, build_model
 from tts_study.micro.tokenizer import END, build_tokenizer
 

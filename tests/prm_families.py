@@ -34,7 +34,8 @@ from transformers import (
     Qwen2ForTokenClassification,
 )
 
-from tts_study.engines.prm import PRMSettings, VllmPRM
+from tts_study.engines.prm import VllmPRM
+from tts_study.engines.settings import PRMSettings
 from tts_study.prompts.policy import LLAMA3_TEMPLATE
 from tts_study.prompts.steps import split_steps
 from tts_study.records import Problem

@@ -8,33 +8,27 @@ Every field can be overridden: `load_profile("micro", temperature=0.7, policy="3
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType, NoneType
 from typing import Any, get_args
 
 from tts_study import paths
 from tts_study.engines.checkpoints import HUB_NAME
+from tts_study.engines.settings import FamilySettings, MachineSettings, ModelSettings, PairSettings, SamplingSettings
 from tts_study.errors import UserError
 from tts_study.problems.known_datasets import DATASETS
+from tts_study.problems.settings import DataSettings
 from tts_study.prompts.policy import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT, QWEN_MATH_SYSTEM_PROMPT
-from tts_study.prompts.prm import AUTO, FORMATS
+from tts_study.prompts.prm import AUTO
 from tts_study.prompts.prm.trl import SEPARATOR, separator_of
 from tts_study.strategies.aggregation import AGGREGATIONS
-
-# fields about the machine, not about what is computed: runs that differ only in these are the same run
-MACHINE = {
-    "max_num_seqs", "block_size", "policy_memory", "prm_memory", "kv_cache_gib", "tensor_parallel_size",
-    "data_parallel_size", "enforce_eager", "prm_burst", "policy_url", "prm_url", "memory_gib", "reply_limit",
-}  # fmt: skip
-DTYPES = ("bfloat16", "float16", "float32")
-FROM_ZERO = {"temperature": "greedy", "prm_burst": "at once", "reply_limit": "no limit"}
-LARGEST = {"kv_cache_gib": 1024, "memory_gib": 2**20}  # of the settings that are not a share
+from tts_study.strategies.values import typed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile:
-    r"""Everything that a run needs to know besides its strategy, n and seed.
+class Profile(DataSettings, FamilySettings, SamplingSettings, ModelSettings, MachineSettings, PairSettings):
+    """What a run needs to know besides its strategy, n and seed: the settings of all rooms, which describe them.
 
     A model is a checkpoint's folder (relative ones are the project's) or a name on the Hugging Face hub.
 
@@ -43,86 +37,22 @@ class Profile:
         policies: the ladder of policies, smallest first, by short name.
         policy: the one to sample: a short name, or any model.
         prm: the process reward model.
-        prm_format: the family of PRMs that it belongs to, one of `prm_formats.FORMATS`; "auto": told from the model.
-        prm_separator: what a PRM of the family "trl" was trained with between steps (its `step_separator`), such as
-            "\n\n"; None: as is known of the model, else a line's end.
-        dataset: a .jsonl, .csv or .parquet file, or a data set's name on the hub.
-        dataset_config: the hub data set's configuration, if it has several.
-        dataset_split: the hub data set's split.
-        dataset_levels: ask only problems of these levels, such as "4,5".
-        dataset_subjects: ask only problems of these subjects, separated by commas.
-        dataset_ids: ask only the problems with these ids, separated by commas.
-        dataset_skip_ids: leave the problems with these ids out, separated by commas.
-        problem_column: where a problem's text is; likewise the other five columns, of which only the answer's must be.
-        system_prompt: the policy's system turn; "" leaves it out.
-        chat_template: a Jinja template in place of the policy's own; "" takes the policy's own again.
+        chat_template: a Jinja template in place of the policy's own; "" uses the policy's own.
         prm_chat_template: the same for the PRM.
-        temperature: of sampling.
-        top_p: share of probability that is sampled from.
-        max_tokens: longest completion.
-        max_step_tokens: longest single step of a search.
-        max_model_len: context in tokens, of both models.
-        aggregation: from a completion's step scores to its score; which one serves best is the PRM's matter.
-        dtype: of weights and activations, of both models.
-        max_num_seqs: most sequences in one batch.
-        block_size: tokens in a block of the KV cache.
-        policy_memory: share of each GPU's memory that the policy takes.
-        prm_memory: the same for the PRM.
-        kv_cache_gib: each model's KV cache on a CPU, in GiB.
-        prm_burst: what the PRM is to score is sent to it together, once in this many seconds; 0: at once.
-        tensor_parallel_size: GPUs that share each copy of a model.
-        data_parallel_size: copies of each model, on GPUs of their own; vLLM shares out the requests among them.
-        enforce_eager: run both models without compilation and CUDA graphs: slower, for machines where those fail.
-        policy_url: servers of vLLM that hold the policy, with commas between; none: it runs in this process.
-        prm_url: the same for the PRM.
-        memory_gib: of the machine that notebook 06 asks about: which option is best within it?
-        by_policy: settings that go before the profile's for one policy of the ladder, by its short name.
-        reply_limit: seconds of silence after which an engine counts as lost, and that a server's reply may take.
+        aggregation: from a completion's step scores to its score; the best one depends on the PRM.
+        memory_gib: memory of the machine that notebook 06 asks about: which option is best within it?
+        by_policy: settings for one policy of the ladder, by its short name; they replace the profile's.
     """
 
     name: str
     policies: Mapping[str, str]
     policy: str
     prm: str
-    dataset: str
-    prm_format: str = AUTO
-    prm_separator: str | None = None
-    dataset_config: str | None = None
-    dataset_split: str = "test"
-    dataset_levels: str | None = None
-    dataset_subjects: str | None = None
-    dataset_ids: str | None = None
-    dataset_skip_ids: str | None = None
-    problem_column: str = "problem"
-    answer_column: str = "answer"
-    id_column: str = "unique_id"
-    level_column: str = "level"
-    subject_column: str = "subject"
-    solution_column: str = "solution"
-    system_prompt: str = ""
     chat_template: str | None = None
     prm_chat_template: str | None = None
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_tokens: int = 2048
-    max_step_tokens: int = 512
-    max_model_len: int = 4096
-    aggregation: str = "last"
-    dtype: str = "bfloat16"
-    max_num_seqs: int = 256
-    block_size: int = 16
-    policy_memory: float = 0.45
-    prm_memory: float = 0.45
-    kv_cache_gib: float = 1.0
-    prm_burst: float = 0.0
-    tensor_parallel_size: int = 1
-    data_parallel_size: int = 1
-    enforce_eager: bool = False
-    policy_url: str | None = None
-    prm_url: str | None = None
-    memory_gib: float = 24.0
+    aggregation: str = field(default="last", metadata={"choices": AGGREGATIONS})
+    memory_gib: float = field(default=24.0, metadata={"most": 2**20})
     by_policy: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    reply_limit: float = 1800.0
 
     @property
     def policy_model(self) -> str:
@@ -139,15 +69,14 @@ class Profile:
         return replace(self, **self.by_policy.get(self.policy, {}))
 
     def settings(self) -> dict[str, Any]:
-        """What is computed, as a run's header keeps it: models, data, machine, analysis and search are left out."""
-        elsewhere = {"policies", "policy", "prm", "aggregation", "by_policy"}
-        if self.prm_format == AUTO:  # then the model says it all
-            elsewhere.add("prm_format")
-        elsewhere.add("prm_separator")
-        computed = [f.name for f in fields(self) if f.name not in MACHINE | elsewhere]
-        stated = {n: getattr(self, n) for n in computed if not n.startswith("dataset") and not n.endswith("_column")}
+        """The settings that identify a run, for its header, which has models, data and the search apart from them."""
+        rooms = [each.name for room in (SamplingSettings, ModelSettings) for each in fields(room)]
+        names = ["name", "chat_template", "prm_chat_template", *rooms]
+        if self.prm_format != AUTO:  # otherwise the model determines it
+            names.append("prm_format")
         separator = separator_of(self.prm, self.prm_separator)
-        return stated | ({} if separator == SEPARATOR else {"prm_separator": separator})
+        other = {} if separator == SEPARATOR else {"prm_separator": separator}
+        return {name: getattr(self, name) for name in names} | other
 
 
 # 70 billion parameters and more: their weights take most of four GPUs of 80 GB
@@ -225,11 +154,11 @@ def load_profile(profile: str | Profile, options: str = "", **overrides: Any) ->
     base = PROFILES[profile] if isinstance(profile, str) else profile
     overrides = read_options(options) | {key: value for key, value in overrides.items() if value is not None}
     overrides = {**DATASETS.get(str(overrides.get("dataset")), {}), **overrides}
-    kinds = {f.name: f.type for f in fields(Profile) if f.name not in ("name", "policies", "by_policy")}
+    known = {each.name: each for each in fields(Profile) if each.name not in ("name", "policies", "by_policy")}
     for key, value in overrides.items():
-        if key not in kinds:
-            raise UserError(f"a profile has no setting {key!r}: choose one of {', '.join(kinds)}")
-        overrides[key] = _typed(key, value, kinds[key])
+        if key not in known:
+            raise UserError(f"a profile has no setting {key!r}: choose one of {', '.join(known)}")
+        overrides[key] = _checked(known[key], value)
     by_policy = {policy: {k: v for k, v in own.items() if k not in overrides} for policy, own in base.by_policy.items()}
     changed = replace(base, by_policy=by_policy, **overrides)
     _check_policy(changed)
@@ -276,36 +205,25 @@ def located(name: str) -> str:
     return str(inside) if inside.exists() else name
 
 
-def _typed(key: str, value: Any, kind: Any) -> Any:
-    """The value as its field wants it: what comes from a command line is text."""
-    if key == "prm_separator":
+def _checked(setting: Field[Any], value: Any) -> Any:
+    """A setting's value in its type, and within its limits: what comes from a command line is text."""
+    name, limits = setting.name, setting.metadata
+    most = limits.get("most", 1)
+    if limits.get("escaped"):
         value = str(value).replace("\\n", "\n").replace("\\t", "\t")  # as it is typed in a shell
         if not value:
-            raise UserError("prm_separator must not be empty: leave it out for the usual one")
-    wanted = next((k for k in get_args(kind) if k is not NoneType), kind)
-    if wanted is bool:
-        if str(value).lower() not in ("true", "false"):
-            raise UserError(f"{key} must be true or false, and {value!r} is not")
-        return str(value).lower() == "true"
-    try:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError
-        typed = wanted(value)
-        if wanted is int and float(value) != typed:
-            raise ValueError
-    except (ValueError, OverflowError):
-        what = {int: "a whole number", float: "a number", str: "a text"}[wanted]
-        raise UserError(f"{key} must be {what}, and {value!r} is not") from None
-    if wanted is int and typed < 1:
-        raise UserError(f"{key} must be at least 1, and {value!r} is not")
-    if key in FROM_ZERO and not 0 <= typed < float("inf"):
-        raise UserError(f"{key} must be 0 ({FROM_ZERO[key]}) or more, and {value!r} is not")
-    if wanted is float and key not in FROM_ZERO and not 0 < typed <= LARGEST.get(key, 1):
-        raise UserError(f"{key} must lie above 0 and be at most {LARGEST.get(key, 1)}, and {value!r} does not")
-    choices = {"dtype": DTYPES, "aggregation": AGGREGATIONS, "prm_format": (AUTO, *FORMATS)}.get(key)
-    if choices and value not in choices:
-        raise UserError(f"unknown {key} {value!r}: choose one of {', '.join(choices)}")
-    return typed
+            raise UserError(f"{name} must not be empty: leave it out for the usual one")
+    kind = next((k for k in get_args(setting.type) if k is not NoneType), setting.type)
+    checked = typed(name, value, kind)
+    if kind is int and checked < 1:
+        raise UserError(f"{name} must be at least 1, and {value!r} is not")
+    if kind is float and "zero" in limits and not 0 <= checked < float("inf"):
+        raise UserError(f"{name} must be 0 ({limits['zero']}) or more, and {value!r} is not")
+    if kind is float and "zero" not in limits and not 0 < checked <= most:
+        raise UserError(f"{name} must lie above 0 and be at most {most}, and {value!r} does not")
+    if checked not in (choices := limits.get("choices", (checked,))):
+        raise UserError(f"unknown {name} {value!r}: choose one of {', '.join(choices)}")
+    return checked
 
 
 def _check_policy(profile: Profile) -> None:

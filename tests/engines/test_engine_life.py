@@ -14,7 +14,8 @@ import pytest
 from engine_settings import SHARED
 
 from tts_study.engines import background, in_flight
-from tts_study.engines.policy import PolicySettings, VllmPolicy
+from tts_study.engines.policy import VllmPolicy
+from tts_study.engines.settings import PolicySettings
 from tts_study.engines.vllm import VllmEngine
 from tts_study.errors import EngineLost, UserError
 from tts_study.profiles import load_profile
@@ -264,7 +265,8 @@ NOTEBOOK = """
 import asyncio, os, signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from tts_study.engines.background import wait
-from tts_study.engines.policy import PolicySettings, VllmPolicy
+from tts_study.engines.policy import VllmPolicy
+from tts_study.engines.settings import PolicySettings
 from tts_study.records import Problem
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from engine_settings import SHARED
 from transformers import AutoModelForCausalLM
 
 from tts_study.engines.build import RUNNER
-from tts_study.engines.engine import EngineSettings
-from tts_study.engines.policy import PolicySettings, VllmPolicy, sample_seeds
-from tts_study.engines.prm import PRMSettings, VllmPRM
+from tts_study.engines.policy import VllmPolicy, sample_seeds
+from tts_study.engines.prm import VllmPRM
+from tts_study.engines.settings import EngineSettings, PolicySettings, PRMSettings
 from tts_study.engines.vllm import VllmEngine
 from tts_study.errors import UserError
 from tts_study.prompts.prm.rlhflow import rlhflow_tokens, verdict_ids

@@ -16,7 +16,8 @@ import pytest
 from huggingface_hub import constants
 
 from tts_study.engines import checkpoints, reasons
-from tts_study.engines.policy import PolicySettings, VllmPolicy
+from tts_study.engines.policy import VllmPolicy
+from tts_study.engines.settings import PolicySettings
 from tts_study.errors import UserError, one_line
 from tts_study.records import Problem
 

@@ -21,9 +21,9 @@ from tts_study.cli import main
 from tts_study.engines import ports, replies, serving
 from tts_study.engines import servers as transport
 from tts_study.engines.keys import EveryPath
-from tts_study.engines.policy import PolicySettings, sample_seeds
-from tts_study.engines.prm import PRMSettings
+from tts_study.engines.policy import sample_seeds
 from tts_study.engines.remote import PLAIN, RemotePolicy, RemotePRM, weights_name
+from tts_study.engines.settings import PolicySettings, PRMSettings
 from tts_study.errors import RunStopped, UserError
 from tts_study.profiles import load_profile
 from tts_study.records import Cost, Problem

@@ -1,8 +1,11 @@
+from dataclasses import fields
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_study import paths
+from tts_study.engines.settings import MachineSettings, PairSettings
 from tts_study.errors import UserError
 from tts_study.profiles import PROFILES, load_profile, read_options, write_options
 
@@ -67,6 +70,13 @@ def test_the_largest_policy_has_machine_settings_of_its_own_that_a_given_one_rep
     asked = load_profile(load_profile("llama", tensor_parallel_size=8), policy="70b").resolved()
     assert (asked.tensor_parallel_size, asked.policy_memory) == (8, 0.65)
     assert large.settings() == load_profile("llama").settings(), "the machine is no part of a run"
+
+
+@pytest.mark.parametrize("setting", [*fields(MachineSettings), *fields(PairSettings)], ids=lambda each: each.name)
+def test_no_setting_of_the_machine_identifies_a_run(setting):
+    other = {int: 7, float: 0.5, bool: True}.get(setting.type, "http://127.0.0.1:8000")
+    changed = load_profile("micro", **{setting.name: other})
+    assert changed != load_profile("micro") and changed.settings() == load_profile("micro").settings()
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z_]+", fullmatch=True), st.text()))

@@ -109,7 +109,7 @@ def test_an_entry_point_offers_a_strategy(own, monkeypatch):
 
             return offered
 
-    monkeypatch.setattr("tts_study.strategies.registry.entry_points", lambda group, name: [Offered()])
+    monkeypatch.setattr("tts_study.strategies.lookup.entry_points", lambda group, name: [Offered()])
     assert find("offered").search.name == "offered"
 
 

@@ -9,8 +9,7 @@ from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from tts_study.engines.engine import EngineSettings
-from tts_study.engines.policy import PolicySettings
+from tts_study.engines.settings import EngineSettings, PolicySettings
 from tts_study.engines.vllm import local_engine
 from tts_study.records import SearchResult
 

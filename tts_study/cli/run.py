@@ -21,15 +21,16 @@ LIMITS = {
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `run`."""
-    run = commands.add_parser("run", help="run one strategy over problems, or go on with such a run")
+    from tts_study.strategies import names
+
+    run = commands.add_parser("run", help="run one strategy over problems, or resume such a run")
     add_profile(run)
-    what = "greedy, majority, best_of_n, weighted_best_of_n, beam_search, dvts, particle_filter, or my_file.py:name"
-    run.add_argument("--strategy", required=True, help=what)
+    run.add_argument("--strategy", required=True, help=f"{', '.join(names())}, or my_file.py:name")
     add_options(run)
     run.add_argument("--n", type=whole, default=1, help="generations to spend on each problem")
-    run.add_argument("--problems", type=whole, help="the data set's first so many problems; all if not given")
+    run.add_argument("--problems", type=whole, help="how many of the data set's problems; all if not given")
     run.add_argument("--seed", type=natural, default=0, help="of every random draw")
-    run.add_argument("--out", type=Path, required=True, help="folder of the run; one that was interrupted goes on")
+    run.add_argument("--out", type=Path, required=True, help="folder of the run; an interrupted one is resumed")
     run.add_argument("--shard", metavar="I/K", help="every K-th problem from the I-th on; `merge` joins shards")
     run.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help="on a Ray cluster: at an address, or here")
     run.add_argument("--workers", type=whole, help="pairs of engines on it; as many as its GPUs carry if not given")

@@ -6,7 +6,8 @@ a server may answer anything: neither may become a stored result.
 
 import math
 
-from tts_study.engines.engine import EngineSettings, Pooled, Sample
+from tts_study.engines.engine import Pooled, Sample
+from tts_study.engines.settings import EngineSettings
 from tts_study.errors import RunStopped
 
 

@@ -12,47 +12,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from tts_study.engines.background import in_background
 from tts_study.engines.checkpoints import check_reachable
 from tts_study.engines.in_flight import InFlight
+from tts_study.engines.settings import EngineSettings
 from tts_study.errors import UserError, one_line
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineSettings:
-    """What an engine needs to know about a model and the machine.
-
-    Attributes:
-        model: a checkpoint's folder, or its name on the Hugging Face hub.
-        dtype: of weights and activations: "bfloat16", "float16" or "float32".
-        max_model_len: context in tokens, prompt and completion together.
-        max_num_seqs: most sequences in one batch.
-        block_size: tokens in a block of the KV cache, of which the prefix cache only reuses whole ones; rounded up on a
-            CPU, whose kernels need multiples of 16, or of 32 where sockets share a model.
-        gpu_memory_utilization: share of each GPU's memory; the policy's and the PRM's must add up to less than 1.
-        kv_cache_gib: size of the KV cache on a CPU; the environment variable VLLM_CPU_KVCACHE_SPACE has priority.
-        burst: on a CPU, texts to score are sent together, once in this many seconds, for larger batches; 0: at once.
-        tensor_parallel_size: GPUs (or CPU sockets) that share the model.
-        data_parallel_size: copies of the model, each on its own GPUs; vLLM distributes the requests among them.
-        enforce_eager: run the model as it is, without compilation and CUDA graphs: slower, but it starts sooner and
-            where they fail. A CPU always does.
-        chat_template: a Jinja template in place of the tokenizer's own.
-        reply_limit: seconds of silence after which an engine with open requests counts as lost, and within which
-            a server has to answer a request; 0: no limit.
-    """
-
-    model: str
-    dtype: str = "bfloat16"
-    max_model_len: int = 4096
-    max_num_seqs: int = 256
-    block_size: int = 16
-    gpu_memory_utilization: float = 0.45
-    kv_cache_gib: float = 1.0
-    burst: float = 0.0
-    tensor_parallel_size: int = 1
-    data_parallel_size: int = 1
-    enforce_eager: bool = False
-    chat_template: str | None = None
-    reply_limit: float = 1800.0
 
 
 @dataclass(frozen=True)

@@ -7,36 +7,17 @@ appended as it is and never tokenised again, so that a continuation is exact and
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from tts_study.engines.border import check_sample
-from tts_study.engines.engine import Engine, EngineSettings, OnEngine, Sample
+from tts_study.engines.engine import Engine, OnEngine, Sample
+from tts_study.engines.settings import PolicySettings
 from tts_study.engines.vllm import local_engine
 from tts_study.prompts.policy import policy_tokens
 from tts_study.prompts.prm import load_config
 from tts_study.prompts.steps import STEP_SEPARATOR
 from tts_study.records import Cost, Generation, Problem, Sampled, Stop
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolicySettings(EngineSettings):
-    """How a policy is prompted and sampled.
-
-    Attributes:
-        system_prompt: the system turn of every prompt; "" leaves it out.
-        temperature: of sampling; 0 is greedy.
-        top_p: share of probability that is sampled from.
-        max_tokens: longest completion.
-        max_step_tokens: longest single step.
-    """
-
-    system_prompt: str = ""
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_tokens: int = 2048
-    max_step_tokens: int = 512
 
 
 class VllmPolicy(OnEngine):

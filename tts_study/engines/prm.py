@@ -6,32 +6,19 @@ in one pass, and the last step alone, for which the steps before it come from th
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tts_study.engines.border import check_pooled
 from tts_study.engines.checkpoints import check_reachable
-from tts_study.engines.engine import Engine, EngineSettings, OnEngine
+from tts_study.engines.engine import Engine, OnEngine
+from tts_study.engines.settings import PRMSettings
 from tts_study.engines.vllm import local_engine
-from tts_study.prompts.prm import AUTO, choose_format, load_config
+from tts_study.prompts.prm import choose_format, load_config
 from tts_study.records import Cost, Problem, Scored
 
 if TYPE_CHECKING:
     from tts_study.prompts.prm.format import Config, Marked, PRMFormat
-
-
-@dataclass(frozen=True, kw_only=True)
-class PRMSettings(EngineSettings):
-    """How a PRM is run.
-
-    Attributes:
-        prm_format: one of `prm_formats.FORMATS`, or "auto": derived from the model.
-        prm_separator: the text between steps, in the family "trl"; None: the known one of the model.
-    """
-
-    prm_format: str = AUTO
-    prm_separator: str | None = None
 
 
 class VllmPRM(OnEngine):

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tts_study.engines.checkpoints import describe_model, relative
-from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
-from tts_study.engines.policy import PolicySettings, VllmPolicy
-from tts_study.engines.prm import PRMSettings, VllmPRM
+from tts_study.engines.engine import Engine, Pooled, Sample
+from tts_study.engines.policy import VllmPolicy
+from tts_study.engines.prm import VllmPRM
 from tts_study.engines.replies import Refused, Unavailable, read_cards, read_pooled, read_sample
 from tts_study.engines.servers import Server, Servers
+from tts_study.engines.settings import EngineSettings, PolicySettings, PRMSettings
 from tts_study.errors import EngineUnavailable, RunStopped, UserError, one_line
 from tts_study.records import OWN_SAMPLER, VLLM_SAMPLER
 

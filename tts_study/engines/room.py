@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from tts_study.engines.engine import EngineSettings
+from tts_study.engines.settings import EngineSettings
 from tts_study.engines.shapes import DTYPE_BYTES, kv_bytes, shape_at_hand
 from tts_study.errors import EngineUnavailable
 

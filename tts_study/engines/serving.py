@@ -26,12 +26,13 @@ from tts_study.engines.build import ENVIRONMENT, on_cpu
 from tts_study.engines.checkpoints import relative
 from tts_study.engines.engine import Engine
 from tts_study.engines.keys import VLLM_KEY, EveryPath
-from tts_study.engines.policy import PolicySettings, VllmPolicy
+from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.ports import bracketed, check_free
-from tts_study.engines.prm import PRMSettings, VllmPRM
+from tts_study.engines.prm import VllmPRM
 from tts_study.engines.processes import SHUTDOWN_SECONDS
 from tts_study.engines.remote import SAMPLER, weights_name
 from tts_study.engines.replies import API_KEY
+from tts_study.engines.settings import PolicySettings, PRMSettings
 from tts_study.engines.vllm import VllmEngine
 from tts_study.errors import UserError
 

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from tts_study.engines.background import in_background
 from tts_study.engines.build import be_quiet, on_cpu
 from tts_study.engines.checkpoints import check_weights
-from tts_study.engines.engine import Engine, EngineSettings, Pooled, Sample
+from tts_study.engines.engine import Engine, Pooled, Sample
 from tts_study.engines.processes import SHUTDOWN_SECONDS, shut_down, spawn
 from tts_study.engines.reasons import MEMORY, check_guard, oom_kills, why_lost, why_not_started
 from tts_study.engines.room import Machine, check_room, gpu_machine
+from tts_study.engines.settings import EngineSettings
 from tts_study.errors import EngineLost, EngineUnavailable, NotInstalled, UserError
 from tts_study.records import VLLM_SAMPLER
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tts_study.engines.policy import PolicySettings, VllmPolicy
+from tts_study.engines.policy import VllmPolicy
+from tts_study.engines.settings import PolicySettings
 from tts_study.micro.generate import generate
 from tts_study.micro.models import CONTEXT
 from tts_study.records import Problem

@@ -10,31 +10,19 @@ it. Without a column of answers it is taken from the solution.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from tts_study import answers
 from tts_study.errors import UserError
 from tts_study.problems.files import Row, as_text, check_text, column_of, listed, read_rows
-from tts_study.profiles import Profile
+from tts_study.problems.settings import Columns, DataSettings
 from tts_study.records import Problem
 
 MOST_NAMED = 20  # values that a message lists
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Which column holds what; only the first two must be there."""
-
-    problem: str = "problem"
-    answer: str = "answer"
-    id: str = "unique_id"
-    level: str = "level"
-    subject: str = "subject"
-    solution: str = "solution"
-
-
-def load_problems(profile: Profile, limit: int | None = None) -> tuple[Problem, ...]:
+def load_problems(data: DataSettings, limit: int | None = None) -> tuple[Problem, ...]:
     """Load the part of a profile's data set that it asks for (all of it by default), or the first `limit` of that.
 
     Raises:
@@ -43,15 +31,11 @@ def load_problems(profile: Profile, limit: int | None = None) -> tuple[Problem, 
     """
     if limit is not None and limit < 1:
         raise UserError(f"the number of problems must be at least 1, and {limit} is not")
-    rows = read_rows(profile.dataset, config=profile.dataset_config, split=profile.dataset_split)
-    names = Columns(
-        profile.problem_column, profile.answer_column, profile.id_column,
-        profile.level_column, profile.subject_column, profile.solution_column,
-    )  # fmt: skip
-    problems = [problem for problem, _ in read_problems(rows, names)]
+    rows = read_rows(data.dataset, config=data.dataset_config, split=data.dataset_split)
+    problems = [problem for problem, _ in read_problems(rows, data.columns)]
     if not problems:
-        raise UserError(f"{profile.dataset}: there are no problems in it")
-    return _subset(profile, problems)[:limit]
+        raise UserError(f"{data.dataset}: there are no problems in it")
+    return _subset(data, problems)[:limit]
 
 
 def read_problems(rows: Iterable[Row], columns: Columns) -> Iterator[tuple[Problem, Row]]:
@@ -122,27 +106,27 @@ def _level(text: str) -> int | None:
     return int(number[1]) if number else None
 
 
-def _subset(profile: Profile, problems: Sequence[Problem]) -> tuple[Problem, ...]:
+def _subset(data: DataSettings, problems: Sequence[Problem]) -> tuple[Problem, ...]:
     """The problems of the levels, subjects and ids that a profile asks for, in the data set's order."""
     asked: dict[str, tuple[str | None, Callable[[Problem], object]]] = {
-        "level": (profile.dataset_levels, lambda problem: problem.level),
-        "subject": (profile.dataset_subjects, lambda problem: problem.subject),
-        "id": (profile.dataset_ids, lambda problem: problem.id),
+        "level": (data.dataset_levels, lambda problem: problem.level),
+        "subject": (data.dataset_subjects, lambda problem: problem.subject),
+        "id": (data.dataset_ids, lambda problem: problem.id),
     }
     chosen = list(problems)
     for what, (text, of) in asked.items():
         if text is not None:
-            wanted = _wanted(f"{profile.dataset}: no problem has the {what}", text, map(of, problems))
+            wanted = _wanted(f"{data.dataset}: no problem has the {what}", text, map(of, problems))
             chosen = [problem for problem in chosen if str(of(problem)).casefold() in wanted]
-    if profile.dataset_skip_ids is not None:
-        complaint = f"{profile.dataset}: no problem to leave out has the id"
-        skipped = _wanted(complaint, profile.dataset_skip_ids, (problem.id for problem in problems))
+    if data.dataset_skip_ids is not None:
+        complaint = f"{data.dataset}: no problem to leave out has the id"
+        skipped = _wanted(complaint, data.dataset_skip_ids, (problem.id for problem in problems))
         chosen = [problem for problem in chosen if problem.id.casefold() not in skipped]
         if not chosen:
-            raise UserError(f"{profile.dataset}: no problem is left once those with these ids are left out")
+            raise UserError(f"{data.dataset}: no problem is left once those with these ids are left out")
     if not chosen:
         told = ", ".join(f"{what} {text}" for what, (text, _) in asked.items() if text is not None)
-        raise UserError(f"{profile.dataset}: no problem has all of these: {told}; ask for fewer of them")
+        raise UserError(f"{data.dataset}: no problem has all of these: {told}; ask for fewer of them")
     return tuple(chosen)
 
 

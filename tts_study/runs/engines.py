@@ -7,21 +7,24 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 from tts_study.engines.background import in_background
+from tts_study.engines.settings import (
+    FamilySettings,
+    MachineSettings,
+    ModelSettings,
+    PolicySettings,
+    PRMSettings,
+    SamplingSettings,
+)
 from tts_study.profiles import Profile
 
 if TYPE_CHECKING:
-    from tts_study.engines.policy import PolicySettings, VllmPolicy
-    from tts_study.engines.prm import PRMSettings, VllmPRM
+    from tts_study.engines.policy import VllmPolicy
+    from tts_study.engines.prm import VllmPRM
 
-# fields that a profile and the engines' settings have in common
-SHARED = (
-    "dtype", "max_model_len", "max_num_seqs", "block_size", "kv_cache_gib", "tensor_parallel_size",
-    "data_parallel_size", "enforce_eager", "reply_limit",
-)  # fmt: skip
-SAMPLING = ("system_prompt", "temperature", "top_p", "max_tokens", "max_step_tokens")
 # the environment variables that name the servers where the profile does not: notebooks inherit them
 POLICY_URL, PRM_URL = "TTS_STUDY_POLICY_URL", "TTS_STUDY_PRM_URL"
 
@@ -107,7 +110,7 @@ class Engines:
 ENGINES = Engines()
 
 
-def _policy(settings: "PolicySettings", urls: list[str]) -> "VllmPolicy":
+def _policy(settings: PolicySettings, urls: list[str]) -> "VllmPolicy":
     if urls:
         from tts_study.engines.remote import RemotePolicy
 
@@ -117,7 +120,7 @@ def _policy(settings: "PolicySettings", urls: list[str]) -> "VllmPolicy":
     return VllmPolicy(settings)
 
 
-def _prm(settings: "PRMSettings", urls: list[str]) -> "VllmPRM":
+def _prm(settings: PRMSettings, urls: list[str]) -> "VllmPRM":
     if urls:
         from tts_study.engines.remote import RemotePRM
 
@@ -141,30 +144,29 @@ def _urls(told: str | None, variable: str) -> list[str]:
     return [url.strip() for url in (told or os.environ.get(variable, "")).split(",") if url.strip()]
 
 
-def policy_settings(profile: Profile) -> "PolicySettings":
+def policy_settings(profile: Profile) -> PolicySettings:
     """The settings of a profile's policy."""
-    from tts_study.engines.policy import PolicySettings
-
     profile = profile.resolved()
     return PolicySettings(
         model=profile.policy_model,
         gpu_memory_utilization=profile.policy_memory,
         chat_template=profile.chat_template,
-        **{name: getattr(profile, name) for name in (*SHARED, *SAMPLING)},
+        **_common(profile, SamplingSettings, ModelSettings, MachineSettings),
     )
 
 
-def prm_settings(profile: Profile) -> "PRMSettings":
+def prm_settings(profile: Profile) -> PRMSettings:
     """The settings of a profile's PRM."""
-    from tts_study.engines.prm import PRMSettings
-
     profile = profile.resolved()
     return PRMSettings(
         model=profile.prm_model,
         gpu_memory_utilization=profile.prm_memory,
         burst=profile.prm_burst,
         chat_template=profile.prm_chat_template,
-        prm_format=profile.prm_format,
-        prm_separator=profile.prm_separator,
-        **{name: getattr(profile, name) for name in SHARED},
+        **_common(profile, FamilySettings, ModelSettings, MachineSettings),
     )
+
+
+def _common(profile: Profile, *groups: type) -> dict[str, Any]:
+    """The settings of some groups, which a profile and an engine have in common."""
+    return {each.name: getattr(profile, each.name) for group in groups for each in fields(group)}

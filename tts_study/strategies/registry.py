@@ -13,21 +13,18 @@ profile. Everything else reads this table: command line, experiments, plots, hea
 """
 
 import hashlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import entry_points
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
 from tts_study.errors import UserError
 from tts_study.records import SearchResult
+from tts_study.strategies.values import typed
 
-ENTRY_POINTS = "tts_study.strategies"  # the group in which a package offers strategies of its own
 Rule = Literal["majority", "best", "weighted", "pass"]  # "pass": by a perfect verifier, an upper bound
 # how a run of N completions answers for a smaller n: any n of independent samples, whole subtrees, or not at all
 SmallerN = Literal["samples", "subtrees", "own run"]
@@ -82,7 +79,7 @@ class Search:
             if name not in self.defaults:
                 known = ", ".join(self.defaults) or "none"
                 raise UserError(f"{self.name} has no option {name!r}: its options are {known}")
-        changed = {name: typed(name, given[name], self.defaults[name]) for name in given if given[name] is not None}
+        changed = {name: _option(name, given[name], self.defaults[name]) for name in given if given[name] is not None}
         return {**self.defaults, **changed}
 
     def check_budget(self, n: int, options: Mapping[str, Any]) -> None:
@@ -197,64 +194,6 @@ def strategy(
     return declare
 
 
-def find(name: str | Method) -> Method:
-    """A method by its name, by "my_file.py:name", or by the name of an entry point.
-
-    Raises:
-        UserError: there is no such method, or its file cannot be read.
-    """
-    if isinstance(name, Method):
-        return name
-    if name in METHODS or name in ALIASES:
-        return METHODS[ALIASES.get(name, name)]
-    if ".py:" in name:
-        path, _, function = name.rpartition(":")
-        return _in_file(Path(path), function)
-    for offered in entry_points(group=ENTRY_POINTS, name=name):
-        return _declared(offered.load(), name)
-    short = {method: alias for alias, method in ALIASES.items()}
-    known = ", ".join(short.get(each, each) for each in METHODS)
-    raise UserError(f"unknown strategy {name!r}: choose one of {known}, or give my_file.py:name")
-
-
-def by_value() -> list[Any]:
-    """The modules of strategies that were read from a file: workers elsewhere cannot import them."""
-    return [module for name, module in sys.modules.items() if name.startswith(_MODULE)]
-
-
-_MODULE = "tts_study_strategy_"
-
-
-def _in_file(path: Path, function: str) -> Method:
-    if not path.is_file():
-        raise UserError(f"there is no file {path}: a strategy of your own is given as my_file.py:name")
-    name = _MODULE + hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:16]
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except UserError:
-            del sys.modules[name]
-            raise
-        except Exception as error:
-            del sys.modules[name]
-            raise UserError(f"cannot read the strategies in {path}: {type(error).__name__}: {error}") from error
-    return _declared(getattr(sys.modules[name], function, None), f"{path}:{function}")
-
-
-def _declared(function: Any, name: str) -> Method:
-    """The method of a function, declared now if its file did not do it."""
-    if not inspect.iscoroutinefunction(function):
-        raise UserError(f"{name} is not an `async def` of a strategy: docs/extend.md shows one")
-    search = SEARCHES.get(function.__name__)
-    if search is None or search.function is not function:
-        strategy()(function)
-    return METHODS[function.__name__]
-
-
 def _source(function: Function) -> str:
     if function.__module__.startswith("tts_study."):
         return ""
@@ -262,26 +201,14 @@ def _source(function: Function) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else "unknown"
 
 
-def typed(name: str, value: Any, default: Any) -> Any:
-    """An option's value as its default is: what comes from a command line is text.
-
-    Raises:
-        UserError: it is of another kind, or too small.
-    """
+def _option(name: str, value: Any, default: Any) -> Any:
+    """An option's value as its default is."""
     kind = type(default)
-    if kind is bool:
-        if str(value).lower() not in ("true", "false"):
-            raise UserError(f"{name} must be True or False, and {value!r} is not")
-        return str(value).lower() == "true"
-    if kind not in (int, float):
+    if kind not in (bool, int, float):
         return value
-    what = "a whole number" if kind is int else "a number"
-    try:
-        number = kind(value)
-        if isinstance(value, bool) or (kind is int and float(value) != number):
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
-        raise UserError(f"{name} must be {what}, and {value!r} is not") from None
+    number = typed(name, value, kind)
+    if kind is bool:
+        return number
     least = 0 if default == 0 or kind is float else 1
     if not least <= number < float("inf"):
         raise UserError(f"{name} must be at least {least}, and {value!r} is not")

@@ -22,7 +22,7 @@ def load_config(model: str) -> Config:
     """A checkpoint's config.json, from its folder or the hub.
 
     Raises:
-        UserError: there is no such family.
+        UserError: it cannot be loaded.
     """
     from transformers import PreTrainedConfig
 
