@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tts_study.checks.plain import plain_llm, shut_down, tokens_prompts
+from tts_study.cli.gpu_checks.plain import plain_llm, shut_down, tokens_prompts
 from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.prm import VllmPRM
 from tts_study.engines.settings import PolicySettings, PRMSettings

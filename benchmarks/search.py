@@ -24,7 +24,7 @@ import psutil
 
 from benchmarks.engines import WARM_UP
 from benchmarks.request_clock import ClockedPolicy, ClockedPRM
-from tts_study.checks.plain import generation, lengths_of, packed, plain_llm, shut_down, tokens_prompts
+from tts_study.cli.gpu_checks.plain import generation, lengths_of, packed, plain_llm, shut_down, tokens_prompts
 from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.prm import VllmPRM
 from tts_study.engines.settings import PolicySettings, PRMSettings

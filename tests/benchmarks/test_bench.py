@@ -6,11 +6,12 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import rooms
 from benchmarks.engines import WARM_UP, Bench, take_turns
 from benchmarks.request_clock import RequestClock
 from benchmarks.search import SearchBench, Searched, Time
 from benchmarks.servers import RemoteBench
-from tts_study.checks.plain import lengths_of, packed
+from tts_study.cli.gpu_checks.plain import lengths_of, packed
 from tts_study.records import Completion, Cost, SearchResult
 
 
@@ -95,3 +96,8 @@ def test_a_search_bench_tells_ratios_to_its_floor():
     assert "PRM       13 requests, 130 tokens computed" in told
     assert "over distinct ones 1.30" in told and "policy 1%, PRM 25%" in told
     assert "here 10.0 s, policy 25.0 s, PRM 15.0 s; floor here 2.0 s, policy 14.0 s, PRM 9.0 s" in told
+
+
+def test_the_package_has_few_rooms_and_a_strategy_is_one_file():
+    assert len(rooms.entries()) <= 16
+    assert rooms.files_naming(rooms.STRATEGY) == ["strategies/particle_filter.py"]

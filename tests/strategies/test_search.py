@@ -10,12 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 
-from tts_study import tree
 from tts_study.analysis.grading import grade
 from tts_study.records import Cost, Generation, Problem, Sampled
 from tts_study.runs.lines import read_result, write_result
 from tts_study.runs.run import run_strategy
 from tts_study.runs.store import load
+from tts_study.strategies import tree
 from tts_study.strategies.beam_search import beam_search
 from tts_study.strategies.dvts import dvts
 from tts_study.strategies.particle_filter import particle_filter

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tts_study import tree
 from tts_study.analysis.grading import Graded
 from tts_study.analysis.inference import Floats
 from tts_study.errors import UserError
 from tts_study.records import Completion, Node, Problem, SearchResult
 from tts_study.runs.store import Run
-from tts_study.strategies import selection
+from tts_study.strategies import selection, tree
 from tts_study.strategies.aggregation import Aggregation
 from tts_study.strategies.selection import NO_ANSWER
 

@@ -34,8 +34,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from tts_study.checks.gpu import check
-    from tts_study.checks.report import Report
+    from tts_study.cli.gpu_checks.gpu import check
+    from tts_study.cli.gpu_checks.report import Report
     from tts_study.engines.build import on_cpu
     from tts_study.problems.load import load_problems
 

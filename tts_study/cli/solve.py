@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tts_study.cli.numbers import natural, positive
 from tts_study.cli.profile import add_options, add_profile, options_of, profile_of
 from tts_study.errors import one_line
-from tts_study.tree import original
+from tts_study.strategies.tree import original
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tts_study import tree
 from tts_study.plots.style import MONOSPACE, SCORE_COLORS, WIDTH, finish, style
 from tts_study.plots.text import printable, wrapped
 from tts_study.records import Fate, Node
+from tts_study.strategies import tree
 
 # how a node is drawn: marker, its size in points², and the strength of the line that leads to it
 DRAWN: dict[Fate, tuple[str, float, float]] = {

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from tts_study import tree
 from tts_study.records import Completion, Cost, Node, Problem, SearchResult
 from tts_study.runs import checks
+from tts_study.strategies import tree
 
 NODE = tuple(field.name for field in fields(Node))
 CHECKSUM = "crc32"

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tts_study import tree
 from tts_study.engines.interface import PRM, Policy
 from tts_study.prompts.steps import split_steps
 from tts_study.records import Cost, Fate, Generation, Node, Problem, SearchResult
+from tts_study.strategies import tree
 from tts_study.strategies.aggregation import Aggregation, aggregate
 
 

@@ -8,8 +8,8 @@ import pytest
 from benchmarks.gpu_cost.assumptions import Assumptions
 from benchmarks.gpu_cost.report import ladder
 from tts_study import cli
-from tts_study.checks import gpu, machine
-from tts_study.checks.report import Report
+from tts_study.cli.gpu_checks import gpu, machine
+from tts_study.cli.gpu_checks.report import Report
 from tts_study.engines.random_models import VOCABULARY, llama_tokenizer, made_up_words, separator
 
 H100 = {

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 import psutil
 
-from tts_study.checks.report import Verdict
+from tts_study.cli.gpu_checks.report import Verdict
 
 DRIVER = 580  # the first series for CUDA 13, which vLLM 0.32's GPU build is made for
 QUERY = ("index", "name", "driver_version", "memory.total", "memory.free")

@@ -6,17 +6,14 @@ tokens, and transformers for the PRM's scores.
 """
 
 import asyncio
-import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
-from tts_study import tree
-from tts_study.checks import machine
-from tts_study.checks.plain import generation, lengths_of, packed, plain_llm, shut_down, tokens_prompts
-from tts_study.checks.report import Report, Verdict
+from tts_study.cli.gpu_checks import machine
+from tts_study.cli.gpu_checks.compare import Measured, Texts, compare_scores, generate_plainly, score_plainly
+from tts_study.cli.gpu_checks.plain import lengths_of, packed
+from tts_study.cli.gpu_checks.report import Report, Verdict
 from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.prm import VllmPRM
 from tts_study.profiles import Profile
@@ -24,32 +21,12 @@ from tts_study.records import Problem, SearchResult
 from tts_study.runs.engines import policy_settings, prm_settings
 from tts_study.runs.run import Search
 from tts_study.runs.spec import arguments_of
-from tts_study.strategies import find
+from tts_study.strategies import find, tree
 
 SEARCHES = ("best_of_n", "beam_search", "dvts")
-TEXTS = 8  # solutions whose scores are compared with transformers'
 # tokens a second that docs/scale.md assumes of one H100 (four for the 70b); a test compares them with its simulator
 ASSUMED = {"1b": 31_095, "3b": 16_833, "8b": 11_520, "70b": 9_289}
-Texts = list[tuple[int, ...]]
 MOST = {"best_of_n": 1.2, "beam_search": 1.6, "dvts": 1.6}  # times the floor, docs/speed.md
-
-
-@dataclass
-class Measured:
-    """What the project's engines did, for the comparisons that follow.
-
-    Attributes:
-        seconds: of each search, by name; "sampling" and "scoring" for either alone.
-        lengths: prompts and tokens to generate, of each search.
-        texts: what the PRM had to read, of each search, each token once; "scoring": each distinct solution, whole.
-        judged: solutions as token ids, the positions of their steps, and their scores.
-    """
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    lengths: dict[str, list[tuple[tuple[int, ...], int]]] = field(default_factory=dict)
-    texts: dict[str, Texts] = field(default_factory=dict)
-    judged: list[tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...]]] = field(default_factory=list)
-    generated: int = 0
 
 
 async def check(profile: Profile, problems: Sequence[Problem], report: Report, *, n: int, on_gpu: bool) -> None:
@@ -89,9 +66,9 @@ async def check(profile: Profile, problems: Sequence[Problem], report: Report, *
         args = prm.engine_args()
     finally:
         await asyncio.gather(policy.close(), prm.close())
-    await report.run("LLM.generate", lambda: asyncio.to_thread(_generate_plainly, profile, measured))
-    await report.run("LLM.encode", lambda: asyncio.to_thread(_score_plainly, profile, args, measured))
-    await report.run("PRM scores", lambda: asyncio.to_thread(_compare_scores, profile, args, measured, on_gpu))
+    await report.run("LLM.generate", lambda: asyncio.to_thread(generate_plainly, profile, measured))
+    await report.run("LLM.encode", lambda: asyncio.to_thread(score_plainly, profile, args, measured))
+    await report.run("PRM scores", lambda: asyncio.to_thread(compare_scores, profile, args, measured, on_gpu))
     _add_ratios(report, measured)
     await report.run("tokens a second", lambda: _rates(profile, measured, on_gpu))
 
@@ -178,56 +155,6 @@ def _read(prm: VllmPRM, problem: Problem, result: SearchResult) -> Texts:
     leaves = [tree.completion(result.tree, leaf) for leaf in tree.leaves(result.tree)] or result.completions
     marked = (prm.mark(problem, steps) for steps in {leaf.steps for leaf in leaves} if steps)
     return [token_ids[: positions[-1] + 1][: prm.settings.max_model_len] for token_ids, positions in marked]
-
-
-def _generate_plainly(profile: Profile, measured: Measured) -> tuple[Verdict, str]:
-    settings = policy_settings(profile)
-    llm = plain_llm(settings)
-    try:
-        for name, lengths in [("warm", measured.lengths["sampling"][:16]), *measured.lengths.items()]:
-            generate = generation(llm, settings, lengths)
-            began = time.perf_counter()
-            generate()
-            measured.seconds[f"{name}, generated plainly"] = time.perf_counter() - began
-    finally:
-        shut_down(llm)
-    return "ok", f"{measured.generated:,} tokens in {measured.seconds['sampling, generated plainly']:.1f} s"
-
-
-def _score_plainly(profile: Profile, args: dict, measured: Measured) -> tuple[Verdict, str]:
-    llm = plain_llm(prm_settings(profile), **args)
-    try:
-        for name, texts in [("warm", measured.texts["scoring"][:16]), *measured.texts.items()]:
-            began = time.perf_counter()
-            llm.encode(tokens_prompts(texts), pooling_task="token_classify", use_tqdm=False)
-            measured.seconds[f"{name}, scored plainly"] = time.perf_counter() - began
-    finally:
-        shut_down(llm)
-    tokens = sum(map(len, measured.texts["scoring"]))
-    return "ok", f"{tokens:,} tokens in {measured.seconds['scoring, scored plainly']:.1f} s"
-
-
-def _compare_scores(profile: Profile, args: dict, measured: Measured, on_gpu: bool) -> tuple[Verdict, str]:
-    verdicts = args.get("hf_overrides", {}).get("classifier_from_token")
-    if not verdicts:
-        return "ok", "not compared: transformers has no model of this PRM's family to compare with"
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(profile.prm_model)
-    device = "cuda" if on_gpu and torch.cuda.is_available() else "cpu"
-    model: Any = AutoModelForCausalLM.from_pretrained(profile.prm_model, dtype=getattr(torch, profile.dtype))
-    model = model.to(device)
-    bad, good = (tokenizer.convert_tokens_to_ids(verdict) for verdict in verdicts)
-    differences: list[float] = []
-    for text, positions, scores in measured.judged[:TEXTS]:
-        with torch.inference_mode():
-            logits = model(torch.tensor([list(text)], device=device)).logits[0, list(positions)].float()
-        expected = logits[:, [bad, good]].softmax(-1)[:, 1].tolist()
-        differences += [abs(a - b) for a, b in zip(expected, scores, strict=False)]
-    mean, most = statistics.mean(differences), max(differences)
-    told = f"{len(differences)} steps in {profile.dtype}: differ from transformers by {mean:.4f}, at most {most:.4f}"
-    return ("ok" if mean < 0.01 else "differs" if mean < 0.05 else "FAILED"), told
 
 
 def _add_ratios(report: Report, measured: Measured) -> None:
