@@ -235,6 +235,19 @@ async def test_only_want_of_memory_is_answered_with_advice_on_memory(cache):
     assert "lower max_num_seqs" in await reasons.why_lost(llm, 0)
 
 
+@pytest.mark.parametrize(("said", "lacks_room"), [
+    ("World size (4) is larger than the number of available GPUs (1) in this node.", True),
+    ("No CUDA GPUs are available", True),
+    ("Free memory on device cuda:0 (3.1/79 GiB) is less than desired", True),
+    ("No available memory for the cache blocks. Try increasing gpu_memory_utilization", True),
+    ("the system killed its process for want of memory: lower max_num_seqs", True),
+    ("max_model_len (9) is greater than the model's own (4)", False),
+    ("its process exited with code 1", False),
+])  # fmt: skip
+def test_what_leaves_a_policy_out_of_the_ladder_is_want_of_memory_or_devices(said, lacks_room):
+    assert bool(reasons.ROOM.search(said)) == lacks_room
+
+
 def test_somebody_elses_text_is_shown_in_one_printable_line_of_bounded_length():
     assert one_line("a\x1b[31m\n\tb\x00c\u202e") == "a [31m b c"
     assert len(one_line("x" * 10**7)) == 300

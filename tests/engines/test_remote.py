@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -490,6 +491,30 @@ def test_servers_do_not_outlive_a_process_that_is_killed(tmp_path):
         assert process.poll() is None
     (server,) = psutil.Process(process.pid).children()
     process.kill()
+    assert psutil.wait_procs([server], timeout=10)[1] == []
+
+
+def test_a_server_that_is_starting_and_ignores_signals_does_not_outlive_its_starter(tmp_path):
+    (tmp_path / "stand_in.py").write_text("import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+                                          "print('here', flush=True); time.sleep(120)")  # fmt: skip
+    code = (
+        "import asyncio, pathlib\n"
+        "from tts_study.engines import serving\n"
+        "serving.SERVER = (*serving.SERVER[:-1], 'stand_in')\n"
+        f"log = pathlib.Path({str(tmp_path)!r}) / 'log'\n"
+        "service = serving.Service('policy', 'x', 'x', 'http://x.invalid', (), log)\n"
+        "async def main(): await asyncio.wait(serving.start([service], [asyncio.Event()]))\n"
+        "asyncio.run(main())\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), *sys.path))}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    log = tmp_path / "log"
+    while not log.exists() or "here" not in log.read_text():
+        assert process.poll() is None
+        time.sleep(0.05)
+    (server,) = psutil.Process(process.pid).children()
+    process.terminate()
+    assert process.wait(10) == -signal.SIGTERM
     assert psutil.wait_procs([server], timeout=10)[1] == []
 
 

@@ -24,6 +24,12 @@ MEMORY = re.compile(
     r"out of ?memory|MemoryError|can(?:no|')t allocate|(?:free|available|available kv cache|allocate) memory",
     re.IGNORECASE,
 )
+# and that it lacks memory or devices, so that a smaller model may well start here
+ROOM = re.compile(
+    rf"{MEMORY.pattern}|want of memory|not enough GPU memory|number of available GPUs|No CUDA GPUs are available"
+    "|invalid device ordinal|larger than the available KV cache|No available memory for the cache blocks",
+    re.IGNORECASE,
+)
 ADVICE = "lower max_num_seqs, kv_cache_gib or the memory shares, and run the same again"
 
 
@@ -40,15 +46,16 @@ class Notes(logging.Handler):
                     place.open("x").write(described(record.exc_info[1]))
 
 
-def why_not_started(error: BaseException, instance: str = "") -> str:
+def why_not_started(error: BaseException, instance: str = "", oom_kills_before: int = 0) -> str:
     """The reason why an engine did not start, in one line.
 
     Args:
         error: what vLLM raised in this process.
         instance: the engine's own name, under which its processes wrote down what they raised.
+        oom_kills_before: what `oom_kills` returned before the engine started.
     """
     code = re.search(r"Failed core proc\(s\): \{.*?: (-?\d+)", str(error))
-    return _noted(instance) or (_exit(int(code[1]), 0) if code else described(error))
+    return _noted(instance) or (_exit(int(code[1]), oom_kills_before) if code else described(error))
 
 
 async def why_lost(llm: "AsyncLLM", oom_kills_before: int) -> str:

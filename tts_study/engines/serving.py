@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import aiohttp
 
+from tts_study.engines import temporary
 from tts_study.engines.build import ENVIRONMENT, on_cpu
 from tts_study.engines.checkpoints import relative
 from tts_study.engines.engine import Engine
@@ -38,12 +39,16 @@ from tts_study.errors import UserError
 
 Part = Literal["policy", "prm"]
 NAMES = {"policy": "policy", "prm": "PRM"}
-# runs a module as `python -m` does, except that Linux ends it (SIGTERM) when this process is gone, be it killed
-RUN = """
-import ctypes, runpy, signal, sys
-if sys.platform == "linux":
-    PR_SET_PDEATHSIG = 1
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+STARTER = "TTS_STUDY_STARTER"  # the environment's variable that tells a server which process started it
+# runs a module as `python -m` does, and ends its process group when the process that started it is gone, be it killed,
+# and whatever the server is doing: while it starts, vLLM answers a SIGTERM by waiting for its engine
+RUN = f"""
+import os, runpy, signal, sys, threading, time
+def end_with(parent):
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+threading.Thread(target=end_with, args=(int(os.environ["{STARTER}"]),), daemon=True).start()
 del sys.argv[0]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
@@ -126,6 +131,7 @@ async def serve(services: Sequence[Service]) -> None:
     Raises:
         UserError: a port is taken, or a server could not start, or ended.
     """
+    temporary.prepare()
     for service in services:
         check_free(service.url)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -178,7 +184,7 @@ async def _keep(service: Service, earlier: asyncio.Event | None, ready: asyncio.
     if earlier is not None:
         await earlier.wait()
     key = os.environ.get(API_KEY)
-    environment = ENVIRONMENT | os.environ | ({VLLM_KEY: key} if key else {})
+    environment = ENVIRONMENT | os.environ | ({VLLM_KEY: key} if key else {}) | {STARTER: str(os.getpid())}
     service.log.parent.mkdir(parents=True, exist_ok=True)
     with open(service.log, "wb") as log:
         command = (*SERVER, "--model", service.model, *service.options)

@@ -14,12 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tts_study.engines import temporary
 from tts_study.engines.background import in_background
 from tts_study.engines.build import be_quiet, on_cpu
 from tts_study.engines.checkpoints import check_weights
 from tts_study.engines.engine import Engine, Pooled, Sample
 from tts_study.engines.processes import SHUTDOWN_SECONDS, shut_down, spawn
-from tts_study.engines.reasons import MEMORY, check_guard, oom_kills, why_lost, why_not_started
+from tts_study.engines.reasons import ROOM, check_guard, oom_kills, why_lost, why_not_started
 from tts_study.engines.room import Machine, check_room, gpu_machine
 from tts_study.engines.settings import EngineSettings
 from tts_study.errors import EngineLost, EngineUnavailable, NotInstalled, UserError
@@ -112,8 +113,10 @@ class VllmEngine(Engine):
 
         Raises:
             EngineUnavailable: this machine has too few devices or too little memory.
-            UserError: the checkpoint is absent or broken, or the running script has no `if __name__ == "__main__":`.
+            UserError: the checkpoint is absent or broken, the temporary folder's path is too long, or the running script
+                has no `if __name__ == "__main__":`.
         """
+        temporary.prepare()
         check_weights(self.settings.model)
         check_room(self.settings, self.machine())
         self.tokenizer  # noqa: B018
@@ -148,8 +151,8 @@ class VllmEngine(Engine):
                     return spawn(config)
             return spawn(config)
         except Exception as error:
-            reason = why_not_started(error, config.instance_id if config else "")
-            kind = EngineUnavailable if MEMORY.search(reason) else UserError
+            reason = why_not_started(error, config.instance_id if config else "", self._oom_kills)
+            kind = EngineUnavailable if ROOM.search(reason) else UserError
             raise kind(f"vLLM could not start {self.settings.model!r}: {reason}") from error
 
     def args(self) -> dict[str, Any]:
