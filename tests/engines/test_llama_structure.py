@@ -1,6 +1,7 @@
-"""The profile `llama` end to end, with tiny random models of Llama 3's shape and its tokenizer in place of its own.
+"""The profile `llama` end to end: all seven notebooks, on real vLLM on a CPU.
 
-A notebook's own cells run, from its parameters to its figure. Random text holds no answers, which must be told.
+The ladder is tiny random models of Llama 3's shape with its tokenizer. The 70b takes four devices, which this machine
+does not have, so that it is left out as on a machine with one GPU. Random text has no answers, which must be reported.
 """
 
 import ast
@@ -17,14 +18,23 @@ import torch
 from prm_families import build_rlhflow
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tts_study import paths
+from tts_study import cli, paths
+from tts_study.analysis.grading import grade
 from tts_study.cli.run import summary
-from tts_study.profiles import load_profile
+from tts_study.profiles import PROFILES, load_profile
 from tts_study.prompts.policy import MATH_SYSTEM_PROMPT
+from tts_study.runs import store
+from tts_study.runs.engines import ENGINES, POLICY_URL, PRM_URL
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "02_weighted_best_of_n.ipynb"
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 TEXTS = ("What is $2+3$?", "Find $x$ if $x + 4 = 9$.")
-N = 8  # the notebook compares budgets of 1, 8 and n
+N = 8  # the notebooks compare budgets of 1, 8 and n
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+SETTINGS = dict(max_tokens=64, max_step_tokens=16, max_model_len=512, max_num_seqs=16, kv_cache_gib=0.1)
+# the least that each notebook can do with, and as few runs: most notebooks find theirs among those made before
+PARAMETERS = dict(n=N, ns=[1, 4, N], search_n=N, explored_n=N, seeds=[0], seeds_n=N, n_problems=2, problem=0, probe=1,
+                  folds=2, policies=["1b"], fresh=True)  # fmt: skip
+LEFT_OUT = "left out: 70b ({} takes 4 CPU sockets (tensor_parallel_size="
 PROMPT = (
     "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n"
     "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n{system}<|eot_id|>"
@@ -34,28 +44,42 @@ PROMPT = (
 
 
 @pytest.fixture
-def profile(tmp_path):
-    """`llama` on tiny models and two problems; all else is as it is, but for the lengths."""
+def models(tmp_path):
+    """A policy, a PRM, and two problems."""
     tokenizer = family_tokenizers.llama3()
-    policy, prm, data = tmp_path / "policy", tmp_path / "prm", tmp_path / "problems.jsonl"
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=1, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(policy)
-    tokenizer.save_pretrained(policy)
-    prm.mkdir()
-    build_rlhflow(tokenizer, prm)
-    data.write_text("".join(json.dumps({"problem": text, "answer": "5"}) + "\n" for text in TEXTS))
-    llama = load_profile(
-        "llama", prm=str(prm), dataset=str(data), max_tokens=64, max_model_len=512, max_num_seqs=16, kv_cache_gib=0.1
-    )
-    return replace(llama, policies={"1b": str(policy)})
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "policy")
+    tokenizer.save_pretrained(tmp_path / "policy")
+    (tmp_path / "prm").mkdir()
+    build_rlhflow(tokenizer, tmp_path / "prm")
+    rows = [{"unique_id": f"t/{i}", "problem": text, "answer": "5", "level": i + 1} for i, text in enumerate(TEXTS)]
+    (tmp_path / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
 
 
-async def run_cells(notebook: Path, **parameters: object) -> dict[str, object]:
-    """The notebook's names after all its cells were run, in this process."""
+def check_run(out):
+    """The prompts are Llama's, every step has a score, and nothing was answered, which is what is reported."""
+    (path,) = out.glob(f"runs/*/*-best_of_n-n{N}-seed0-*.jsonl")
+    run, tokenizer = store.load(path), family_tokenizers.llama3()
+    for problem, result in zip(run.problems, run.results, strict=True):
+        prompt = PROMPT.format(system=MATH_SYSTEM_PROMPT, problem=problem.text)
+        assert result.cost.prompt + result.cost.prompt_cached == N * len(tokenizer.encode(prompt)[1:])
+        assert all(len(each.step_scores) == len(each.steps) > 0 for each in result.completions)
+        assert all(0 < score < 1 for each in result.completions for score in each.step_scores)
+    assert run.header["settings"]["system_prompt"] == MATH_SYSTEM_PROMPT
+    graded = grade(run.problems, run.results)
+    assert (graded.groups_P_N == -1).all() and not graded.correct_P_N.any()
+    assert np.isneginf(graded.scores_P_N()).all()
+    assert "16 of 16 completions gave no answer" in summary(run, "best_of_n", N, "last")
+    return run
+
+
+async def run_cells(notebook: Path, **parameters: object) -> None:
+    """Run all cells of a notebook in this process."""
     cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
     names: dict[str, object] = {}
     for cell in cells:
@@ -64,26 +88,60 @@ async def run_cells(notebook: Path, **parameters: object) -> dict[str, object]:
             await result
         if "parameters" in cell.metadata.get("tags", []):
             names |= parameters
-    return names
 
 
 @pytest.mark.engine
-async def test_a_notebook_runs_with_the_profile_llama(profile, tmp_path, monkeypatch):
+async def test_all_notebooks_run_with_the_profile_llama_and_one_pair_of_engines(models, tmp_path, monkeypatch, capsys):
+    """Two rungs, and the engines are not closed between notebooks: this takes one start of each."""
+
+    async def not_yet():
+        pass
+
+    close = ENGINES.close
+    monkeypatch.setattr(ENGINES, "close", not_yet)
     monkeypatch.setenv(paths.OUT, str(tmp_path / "out"))
-    names = await run_cells(NOTEBOOK, profile=profile, n=N, n_problems=len(TEXTS), fresh=True)
+    policy = str(models / "policy")
+    asked = dict(prm=str(models / "prm"), dataset=str(models / "problems.jsonl"), **SETTINGS)
+    profile = replace(load_profile("llama", **asked), policies={"1b": policy, "70b": policy})
+    try:
+        for notebook in NOTEBOOKS:
+            await run_cells(notebook, **PARAMETERS, profile=profile)
+            left_out = LEFT_OUT.format(policy) in capsys.readouterr().out
+            assert left_out == (notebook.name[:2] in ("01", "02", "06")), notebook.name
+    finally:
+        await close()
+    check_run(tmp_path / "out")
+    assert (tmp_path / "out" / "figures" / "06_small_vs_large.png").stat().st_size > 10_000
 
-    (run,), graded = names["found"].runs.values(), names["found"].samples
-    tokenizer = family_tokenizers.llama3()
-    for problem, result in zip(run.problems, run.results, strict=True):
-        prompt = PROMPT.format(system=MATH_SYSTEM_PROMPT, problem=problem.text)
-        assert result.cost.prompt + result.cost.prompt_cached == N * len(tokenizer.encode(prompt)[1:])
-        assert all(len(each.step_scores) == len(each.steps) > 0 for each in result.completions)
-        assert all(0 < score < 1 for each in result.completions for score in each.step_scores)
-    assert run.header["settings"]["system_prompt"] == MATH_SYSTEM_PROMPT
 
-    # nothing was answered, so nothing is right, and that is what is told
-    assert (graded.groups_P_N == -1).all() and not graded.correct_P_N.any()
-    assert np.isneginf(graded.scores_P_N()).all()
-    assert (names["curve"]["accuracy"] == 0).all()
-    assert (tmp_path / "out" / "figures" / "02_weighted_best_of_n.png").stat().st_size > 10_000
-    assert "16 of 16 completions gave no answer" in summary(run, "best_of_n", N, profile.aggregation)
+@pytest.mark.engine
+@pytest.mark.full
+def test_all_notebooks_run_through_the_command_with_the_profile_llama(models, tmp_path, monkeypatch):
+    """As a user runs them: `tts-study study --set`, the ladder's own names, which lead to a hub's cache made here."""
+    for name in PROFILES["llama"].policies.values():
+        folder = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+        (folder / "refs").mkdir(parents=True)
+        (folder / "refs" / "main").write_text(REVISION)
+        (folder / "snapshots").mkdir()
+        (folder / "snapshots" / REVISION).symlink_to(models / "policy")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv(paths.OUT, "")  # so that what the command sets is taken back
+    for name in (POLICY_URL, PRM_URL):
+        monkeypatch.delenv(name, raising=False)
+    out = tmp_path / "out"
+    assigned = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
+    parameters = [word for name, value in PARAMETERS.items() for word in ("-p", name, str(value)) if name != "fresh"]
+    where = ["--prm", str(models / "prm"), "--dataset", str(models / "problems.jsonl"), "--out", str(out)]
+    assert cli.main(["study", "--profile", "llama", *where, *assigned, *parameters]) == 0
+
+    done = {path.stem: nbformat.read(path, as_version=4) for path in sorted((out / "notebooks").glob("*.ipynb"))}
+    assert list(done) == [path.stem for path in NOTEBOOKS]
+    left_out = "1b, 3b, 8b; " + LEFT_OUT.format(PROFILES["llama"].policies["70b"])
+    assert all(left_out in printed(done[name]) for name in done if name[:2] in ("01", "02", "06"))
+    assert (out / "figures" / "06_small_vs_large.png").stat().st_size > 10_000
+    assert check_run(out).header["policy"] == {"model": PROFILES["llama"].policies["1b"], "revision": REVISION}
+
+
+def printed(notebook) -> str:
+    return "".join(o.text for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "stream")

@@ -113,8 +113,8 @@ class VllmEngine(Engine):
 
         Raises:
             EngineUnavailable: this machine has too few devices or too little memory.
-            UserError: the checkpoint is absent or broken, the temporary folder's path is too long, or the running script
-                has no `if __name__ == "__main__":`.
+            UserError: the checkpoint is absent or broken, the temporary folder's path is too long, or the running
+                script has no `if __name__ == "__main__":`.
         """
         temporary.prepare()
         check_weights(self.settings.model)
