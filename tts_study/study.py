@@ -20,6 +20,7 @@ from tts_study.analysis.experiment import Experiment, MethodRun
 from tts_study.analysis.grading import Graded, grade, picked, support
 from tts_study.analysis.grid import Part, build
 from tts_study.analysis.ladder import Ladder
+from tts_study.analysis.tables import keep_dollars
 from tts_study.engines.background import wait
 from tts_study.errors import EngineUnavailable, NotRecorded, UserError
 from tts_study.problems.load import load_problems
@@ -116,6 +117,11 @@ class Study:
         Raises:
             UserError: there is no such data set, or it has no such problems.
         """
+        problems = self._asked()
+        keep_dollars(problem.text for problem in problems)
+        return problems
+
+    def _asked(self) -> tuple[Problem, ...]:
         if not self._given:
             return load_problems(self.profile, self._n_problems)
         there = [set(store.load(path).problems) for path, _ in self._given]

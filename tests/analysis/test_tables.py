@@ -13,6 +13,7 @@ from tts_study.analysis.accuracy import RULES, accuracy_P, paired_tests, powers_
 from tts_study.analysis.grading import Graded, grade
 from tts_study.errors import UserError
 from tts_study.records import Completion, Cost, Problem, SearchResult
+from tts_study.study import Study
 
 
 def completion(answer: str | None, score: float | None = None, *, finished: bool = True) -> Completion:
@@ -200,3 +201,14 @@ def test_a_beam_search_is_not_subsampled():
     for method in RULES:
         with pytest.raises(UserError, match="choose a multiple of 4, or run the search with n = 2"):
             accuracy_P(run, method, 2)
+
+
+def test_tables_of_problems_with_dollar_signs_are_not_typeset(tmp_path):
+    path = tmp_path / "problems.jsonl"
+    path.write_text('{"problem": "What is $2+3$?", "answer": "5"}\n')
+    table = pd.DataFrame({"last step": ["it costs $5 or $6"]})
+    with pd.option_context("display.html.use_mathjax", True):
+        _ = Study("micro", n_problems=1).problems
+        assert "tex2jax_ignore" not in table._repr_html_()
+        _ = Study("micro", dataset=str(path)).problems
+        assert "tex2jax_ignore" in table._repr_html_()
