@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 
 from tts_study.analysis.grading import grade
-from tts_study.records import Cost, Generation, Problem, Sampled
+from tts_study.records import Cost, Generation, Node, Problem, Sampled
 from tts_study.runs.lines import read_result, write_result
 from tts_study.runs.run import run_strategy
 from tts_study.runs.store import load
@@ -87,6 +87,21 @@ def test_beam_search_that_keeps_copies_gives_each_its_place_and_a_seed_of_its_ow
     assert texts(result) == ["a/y/f", "a/y/f", "a/x", "a/x"]
     assert result.cost.scored == 3 + 2 + 2, "a, b, c, then x, y, then f, g: what reads alike is scored once"
     assert not any(node.twin is not None for node in result.tree)
+    drawn = tree.merged(result.tree)
+    assert [(i, node.twin) for i, node in enumerate(drawn) if node.twin is not None] == [
+        (2, 0), (6, 4), (7, 5), (10, 8), (11, 9),
+    ]  # fmt: skip
+    assert tree.merged(drawn) == drawn
+
+
+def test_a_tree_is_drawn_with_the_best_fate_of_its_copies():
+    node = Node(None, "a", 2, 0.9, 0.9, "pruned")
+    copies = [node, replace(node, fate="kept"), replace(node, fate="finished"), replace(node, fate="duplicate", twin=1)]
+    below = Node(1, "x", 2, 0.5, 0.5, "finished")
+    assert tree.merged([*copies, below]) == [
+        replace(node, fate="kept"), replace(node, fate="duplicate", twin=0), replace(node, fate="finished"),
+        replace(node, fate="duplicate", twin=0), below,
+    ]  # fmt: skip
 
 
 def test_a_particle_filter_of_a_tree_worked_out_by_hand():

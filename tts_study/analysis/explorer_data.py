@@ -92,7 +92,8 @@ def _completion(completion: Completion) -> Data:
 
 def _tree(result: SearchResult, groups: Sequence[int], correct: Sequence[bool], scores: Floats) -> Data:
     """The distinct nodes of a search, by columns, and the leaf of the completion with the highest score."""
-    nodes = result.tree
+    competing = result.subtree == len(result.completions)  # DVTS's subtrees are shown apart
+    nodes = tree.merged(result.tree) if competing else result.tree
     distinct = [i for i, node in enumerate(nodes) if node.twin is None]
     number = {i: k for k, i in enumerate(distinct)}
     times = Counter(tree.original(nodes, i) for i in range(len(nodes)))

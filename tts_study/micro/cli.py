@@ -1,4 +1,4 @@
-"""The commands of `python -m tts_study.micro`: train, evaluate, problems."""
+"""The commands of `python -m tts_study.micro`: train, evaluate, claims, problems."""
 
 import argparse
 import asyncio
@@ -19,7 +19,7 @@ SAMPLED_PROBLEMS = 6_000  # training problems that each policy is sampled on for
 
 
 def add_commands(commands: Any) -> None:
-    """Add the three commands."""
+    """Add the commands."""
     train = commands.add_parser("train", help="train the policies and the PRM from scratch; resumes where it was")
     train.add_argument("--out", type=Path, default=paths.root() / "out" / "micro", help="folder for all checkpoints")
     train.add_argument("--seed", type=natural, default=0)
@@ -34,6 +34,9 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument("--json", action="store_true", help="end with all numbers as one line of JSON")
     evaluate.add_argument("--cards", type=Path, help="folder of the checkpoints, to write the model cards there")
     evaluate.set_defaults(command=_evaluate)
+
+    claims = commands.add_parser("claims", help="print the tables of docs/claims.md, from the recorded runs")
+    claims.set_defaults(command=_claims)
 
     problems = commands.add_parser("problems", help="write the test set, in MATH-500's columns")
     problems.add_argument("--out", type=Path, default=paths.data() / "micro" / "test.jsonl")
@@ -92,6 +95,13 @@ def _evaluate(args: argparse.Namespace) -> None:
         write_cards(report, args.cards)
     if args.json:
         print(json.dumps(report))
+
+
+def _claims(args: argparse.Namespace) -> None:
+    from tts_study.micro.claims import soundness, table
+
+    print(table())
+    print(soundness())
 
 
 def _problems(args: argparse.Namespace) -> None:

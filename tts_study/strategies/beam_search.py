@@ -13,6 +13,8 @@ test-time compute with open models", section "Beam search with process reward mo
 - A finished beam keeps its place among the n/M as long as no more than n/M candidates are valued higher, and costs
   nothing more: fewer and fewer steps are sampled as the search closes in. No round samples more than n.
 - Where fewer than n/M beams are left to keep, because many read alike, they share the n samples.
+- What reads alike is dropped, as in search-and-learn's recipes: one copy keeps one place, and a step that the policy is
+  sure of gets no more samples than one that it drew once. Snell et al. drop nothing, as `drop_duplicates=False` does.
 - Every finished solution that was sampled counts in the end, whether it was kept or not, and as often as it was drawn.
   Where they are fewer than n, unfinished ones fill up, the longest and then the best first: there are always enough,
   since no round leaves fewer leaves than the one before. They are marked, and have no vote unless they hold an answer.

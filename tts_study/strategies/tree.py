@@ -1,8 +1,9 @@
 """Reading the tree of a search: the way to a node, the completion that ends there, and why a node went no further."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from tts_study.records import Completion, Node
+from tts_study.records import Completion, Fate, Node
 
 
 def path(tree: Sequence[Node], node: int) -> tuple[int, ...]:
@@ -30,6 +31,26 @@ def original(tree: Sequence[Node], node: int) -> int:
     """What a duplicate repeats; any other node itself."""
     twin = tree[node].twin
     return node if twin is None else twin
+
+
+def merged(tree: Sequence[Node]) -> list[Node]:
+    """The tree as it is drawn: copies that kept places of their own become duplicates of the first of them.
+
+    The first one gets the best fate of all: it is kept if any copy is.
+    """
+    ranks: tuple[Fate, ...] = ("finished", "kept", "cut", "pruned")
+    nodes = list(tree)
+    first: dict[tuple[int | None, str, bool], int] = {}
+    for i, node in enumerate(tree):
+        if node.twin is not None:
+            continue
+        parent = None if node.parent is None else original(nodes, node.parent)
+        at = first.setdefault((parent, node.text, node.fate == "finished"), i)
+        if at != i:
+            nodes[i] = replace(node, fate="duplicate", twin=at)
+            nodes[at] = replace(nodes[at], fate=min(nodes[at].fate, node.fate, key=ranks.index))
+    # a duplicate of a copy is one of the first copy
+    return [node if node.twin is None else replace(node, twin=original(nodes, node.twin)) for node in nodes]
 
 
 def completion(tree: Sequence[Node], leaf: int) -> Completion:

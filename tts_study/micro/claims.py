@@ -1,0 +1,147 @@
+"""The blog's claims, tested on the recorded micro runs: docs/claims.md, printed by `python -m tts_study.micro claims`.
+
+Differences are paired on the same problems; intervals and tests draw whole families of problems (subject and level)
+where there are enough of them; p-values are corrected for all tests of the page (Holm).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tts_study.analysis.grid import Grid
+from tts_study.analysis.inference import Floats, PairedTest, holm, paired_test
+from tts_study.micro.problems import check_steps, parse_problem
+from tts_study.records import Problem, SearchResult
+from tts_study.strategies import tree
+from tts_study.study import Experiment, Study
+
+METHODS = ("greedy", "majority", "best", "weighted", "beam_search", "dvts")
+POLICIES = ("1b", "3b")
+NS = (1, 4, 16, 64)
+SEED = 0
+Place = tuple[str, str, int]  # policy, method, n
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the blog says, as a difference that ought to be positive.
+
+    Attributes:
+        text: the claim.
+        notebook: where it is looked at.
+        better: method and n that ought to be better; its policy is each small one, unless it is named.
+        than: method and n that ought to be worse.
+        levels: the levels of the problems that it is about.
+    """
+
+    text: str
+    notebook: str
+    better: tuple[str, int]
+    than: tuple[str, int] | Place
+    levels: tuple[int, ...] = (1, 2, 3, 4, 5)
+
+
+CLAIMS = (
+    Claim("Best-of-N by a PRM beats majority voting", "01", ("best", 64), ("majority", 64)),
+    Claim("weighted Best-of-N beats Best-of-N", "02", ("weighted", 64), ("best", 64)),
+    Claim("beam search beats Best-of-N at small n", "03", ("beam_search", 4), ("best", 4)),
+    Claim("beam search needs a quarter of Best-of-N's n", "03", ("beam_search", 16), ("best", 64)),
+    Claim("beam search loses on easy problems at large n", "03", ("weighted", 64), ("beam_search", 64), (1, 2)),
+    Claim("beam search beats sampling on hard problems", "03", ("beam_search", 64), ("weighted", 64), (4, 5)),
+    Claim("DVTS beats beam search at large n", "04", ("dvts", 64), ("beam_search", 64)),
+    Claim("beam search beats DVTS at small n", "04", ("beam_search", 16), ("dvts", 16)),
+    Claim("a small policy with search overtakes the 8b", "06", ("dvts", 64), ("8b", "greedy", 1)),
+    Claim("a small policy with search overtakes the 70b", "06", ("dvts", 64), ("70b", "greedy", 1)),
+)
+
+
+def rows() -> list[tuple[Claim, str, PairedTest, float]]:
+    """Each claim for each small policy: its test, and its p-value corrected for all of them."""
+    grids = {policy: _grid(policy) for policy in ("1b", "3b", "8b", "70b")}
+    problems = Study("micro").problems
+    level_P = np.array([problem.level for problem in problems])
+    family_P = np.array([f"{problem.subject} {problem.level}" for problem in problems])
+    found = []
+    for claim in CLAIMS:
+        asked_P = np.isin(level_P, claim.levels)
+        for policy in POLICIES:
+            than: Place = (policy, *claim.than) if len(claim.than) == 2 else claim.than  # type: ignore[assignment]
+            a_P, b_P = (_solved(grids, place)[asked_P] for place in ((policy, *claim.better), than))
+            found.append((claim, policy, paired_test(a_P, b_P, family_P[asked_P], seed=SEED)))
+    corrected = holm([test.p_value for *_, test in found])
+    return [(*row, float(p)) for row, p in zip(found, corrected, strict=True)]
+
+
+def table() -> str:
+    """The claims as a Markdown table."""
+    lines = [
+        "| claim | policy | difference in points (95 %) | p (Holm) | could have seen | verdict | notebook |",
+        "| --- | --- | ---: | ---: | ---: | --- | --- |",
+    ]
+    for claim, policy, test, p in rows():
+        p_text = "<0.001" if p < 1e-3 else f"{p:.3f}"
+        difference = f"{100 * test.difference:+.1f} ({100 * test.low:+.1f} to {100 * test.high:+.1f})"
+        lines.append(
+            f"| {claim.text} | {policy} | {difference} | {p_text} | {100 * test.detectable:.1f} "
+            f"| {verdict(test, p)} | {claim.notebook} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def verdict(test: PairedTest, p: float) -> str:
+    """What a corrected test says of a claim that the difference is positive."""
+    if p >= 0.05:
+        return "not distinguishable"
+    return "supported" if test.difference > 0 else "not supported: the opposite"
+
+
+def _grid(policy: str) -> Grid:
+    with Study("micro", policy=policy, seed=SEED) as study:
+        if policy not in POLICIES:
+            return study.grid(["greedy"], [1]).grid
+        return study.grid(METHODS, NS).grid
+
+
+def _solved(grids: dict[str, Grid], place: Place) -> Floats:
+    policy, method, n = place
+    ns, accuracy_n_P = grids[policy].of(method)
+    return accuracy_n_P[ns.index(n)]
+
+
+# --- sound beside right ----------------------------------------------------------------------------------------------
+
+
+def soundness() -> str:
+    """Right answers and soundly derived ones, and where searches lose, as a Markdown table."""
+    lines = [
+        "| policy | method | right answer found | soundly derived | picked | never sampled | pruned or out-ranked |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for policy in POLICIES:
+        with Study("micro", policy=policy, seed=SEED) as study:
+            for method in ("best", "beam_search", "dvts"):
+                shares = _shares(study.grid([method], [64]), method)
+                lines.append(f"| {policy} | {method} | " + " | ".join(f"{100 * share:.1f}" for share in shares) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _shares(found: Experiment, method: str) -> list[float]:
+    """Shares of problems: right among n, sound among n, picked right; and of those not picked right, why not."""
+    (run,), (graded,) = found.runs.values(), found.graded.values()
+    sound_P = np.array([_sound(*pair) for pair in zip(run.problems, run.results, strict=True)])
+    picked_P = found.grid.of(method)[1][-1] > 0.5
+    return [
+        float(value.mean())
+        for value in (graded.correct_P_N.any(axis=1), sound_P, picked_P, ~picked_P & ~sound_P, ~picked_P & sound_P)
+    ]
+
+
+def _sound(problem: Problem, result: SearchResult) -> bool:
+    """Whether a whole solution without a wrong step was sampled, or in a search: could be read in its tree."""
+    micro = parse_problem(problem.text)
+    solutions = [completion.steps for completion in result.completions]
+    if result.tree:
+        ends = [leaf for leaf in tree.leaves(result.tree) if tree.finished(result.tree, leaf)]
+        solutions = [tree.completion(result.tree, leaf).steps for leaf in ends]
+    distinct = {steps for steps in solutions if steps and steps[-1].startswith(r"\boxed")}
+    return any(all(check_steps(micro, list(steps))) for steps in distinct)
