@@ -88,6 +88,21 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def by_subject() -> str:
+    """Accuracy in percent by subject: the small policies' methods at n = 64, and every policy's greedy decoding."""
+    problems = Study("micro").problems
+    subject_P = np.array([problem.subject for problem in problems])
+    subjects = np.unique(subject_P)
+    lines = [f"| policy | method | all | {' | '.join(subjects)} |", "| --- | --- |" + " ---: |" * (len(subjects) + 1)]
+    for policy in ("1b", "3b", "8b", "70b"):
+        grid = _grid(policy)
+        for method in grid.strategies:
+            solved_P = grid.of(method)[1][-1]
+            shares = [solved_P.mean(), *(solved_P[subject_P == subject].mean() for subject in subjects)]
+            lines.append(f"| {policy} | {method} | " + " | ".join(f"{100 * share:.1f}" for share in shares) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def verdict(test: PairedTest, p: float) -> str:
     """What a corrected test says of a claim that the difference is positive."""
     if p >= 0.05:

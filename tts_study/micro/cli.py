@@ -98,9 +98,10 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _claims(args: argparse.Namespace) -> None:
-    from tts_study.micro.claims import soundness, table
+    from tts_study.micro.claims import by_subject, soundness, table
 
     print(table())
+    print(by_subject())
     print(soundness())
 
 
