@@ -18,18 +18,18 @@ PROG = "python -m benchmarks"
 
 def add_commands(commands: Any) -> None:
     """Add all commands."""
-    engines = commands.add_parser("engines", help="this project's engines beside plain vLLM")
+    engines = commands.add_parser("engines", help="this project's engines compared with plain vLLM")
     _add_search_options(engines)
     engines.set_defaults(command=_engines)
 
-    search = commands.add_parser("search", help="a strategy beside the least time that its tokens take")
+    search = commands.add_parser("search", help="a strategy compared with the least time that its tokens take")
     _add_search_options(search)
     search.add_argument("--strategy", required=True, help="one that asks a PRM, such as beam_search")
     add_options(search)
     search.add_argument("--ns", type=positive, nargs="+", help="several n, one after the other, in place of --n")
     search.set_defaults(command=_search)
 
-    servers = commands.add_parser("servers", help="engines on servers beside engines in this process")
+    servers = commands.add_parser("servers", help="engines on servers compared with engines in this process")
     _add_search_options(servers)
     servers.set_defaults(command=_servers)
 
@@ -50,9 +50,9 @@ def add_commands(commands: Any) -> None:
     driver.add_argument("--problems", type=positive, default=16, help="the number of problems, all at once")
     driver.set_defaults(command=_driver)
 
-    answers = commands.add_parser("answers", help="equality of answers beside math-verify, and its speed")
+    answers = commands.add_parser("answers", help="equality of answers compared with math-verify's, and its speed")
     answers.add_argument("--answers", type=Path, help='JSONL with gold "answer"s; the micro test set if not given')
-    answers.add_argument("--cases", type=Path, help="instead: count hand-judged cases by kind, beside math-verify")
+    answers.add_argument("--cases", type=Path, help="instead: count hand-judged cases by kind, and math-verify's")
     answers.add_argument("--fuzz", type=positive, default=2000, help="how many damaged answers to read")
     answers.add_argument("--seed", type=natural, default=0, help="of the samples")
     answers.set_defaults(command=_answers)
@@ -136,11 +136,11 @@ def _ray(arguments: argparse.Namespace) -> None:
 def _driver(arguments: argparse.Namespace) -> None:
     from benchmarks.driver import run_driver_bench
 
-    async def told() -> None:
+    async def printed() -> None:
         async for line in run_driver_bench(n=arguments.n, problems=arguments.problems):
             print(line, flush=True)
 
-    asyncio.run(told())
+    asyncio.run(printed())
 
 
 def _answers(arguments: argparse.Namespace) -> None:

@@ -4,8 +4,8 @@ The driver is this process: the strategy, the requests, vLLM's side of them, the
 vLLM's with all that surrounds a model, and no model (`benchmarks.instant`): a token is there as soon as the scheduler
 asks for it. A solution has 10 steps of 40 tokens, the vocabulary 128,256, and tokens arrive one by one, as from a GPU.
 
-What counts is the processor time of this process for a token, since its work runs in one thread: with a core of its own
-it sustains the inverse. The engines' processes have cores of their own on a GPU machine; theirs is printed beside it.
+What counts is the processor time of this process for a token, since its work runs in one thread: on one core
+it sustains the inverse. On a GPU machine the engines' processes have other cores; their time is printed, too.
 """
 
 import asyncio
@@ -95,7 +95,7 @@ async def run_driver_bench(*, n: int, problems: int) -> AsyncIterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         model = str(make_llama(Path(folder), TINY, seed=0))
         async with _policy(model) as policy, _prm(model) as prm:
-            await policy.start()  # one after the other: to tell whose processes are whose
+            await policy.start()  # one after the other, to know which processes belong to which
             of_policy = _children()
             await prm.start()
             of_prm = _children() - of_policy

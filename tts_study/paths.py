@@ -12,7 +12,7 @@ CACHE = "TTS_STUDY_CACHE"  # a folder to use instead of the user's cache folder
 
 
 def root() -> Path:
-    """The project's folder: the nearest above the package that holds pyproject.toml, else the current one."""
+    """The project's folder: the nearest above the package that contains pyproject.toml, else the current one."""
     above = Path(__file__).resolve().parents
     return next((folder for folder in above if (folder / "pyproject.toml").is_file()), Path.cwd())
 

@@ -150,7 +150,7 @@ class SearchResult:
         completions: its completions, in the order drawn, or in a search's own order.
         cost: of everything, pruned branches included.
         tree: every step that a search sampled, parents before children; empty where nothing was searched.
-        subtree: completions that depend on each other stand in groups of this size: 1 for independent samples.
+        subtree: completions that depend on each other form groups of this size: 1 for independent samples.
     """
 
     problem_id: str

@@ -43,7 +43,7 @@ class Assumptions:
     overhead: float = _given(5, f"{GUESS}: ms between two decoding steps")
     usd: float = _given(3, f"{GUESS}: an H100 for an hour; offers of 2 to 4 in 2026")
     start: float = _given(3, f"{GUESS}: minutes until a pair of engines is up")
-    text: float = _given(4.5, f"{GUESS}: bytes that a run file holds for a generated token")
+    text: float = _given(4.5, f"{GUESS}: bytes of a run file for each generated token")
     storing: float = _given(20, "ms of the driver a problem, n = 256: `python -m benchmarks ray`, rounded up")
     driver: float = _given(10_000, "tokens/s that one driver sustains in a search: `python -m benchmarks driver`")
 

@@ -37,7 +37,7 @@ def measured_rates(given: Assumptions) -> list[Sequence[str]]:
 def search_and_learn(pair: Pair, given: Assumptions) -> list[Sequence[str]]:
     """Hours on one GPU for the 1b at n = 256 over 500 problems: theirs, theirs as simulated, and ours.
 
-    Their PRM runs in transformers at a speed that nobody states. It is taken from their Best-of-N, where it is the one
+    Their PRM runs in transformers, at an unknown speed. It is taken from their Best-of-N, where it is the one
     unknown; their search then follows: the PRM reads every candidate whole, in every round.
     """
     sized = replace(given, problems=500, n=256)

@@ -118,7 +118,7 @@ def _study(pairs: Mapping[str, Pair], given: Assumptions) -> Table:
 
 
 def _fitting(given: Assumptions) -> Table:
-    """Sequences for which one GPU has room beside the weights of a policy and a PRM."""
+    """Sequences for which one GPU has room besides the weights of a policy and a PRM."""
     table: Table = [("profile", "policy", "PRM", *(f"{size} GB" for size in SIZES))]
     for profile, policy, prm in FITTED:
         pairs = [_pair(PROFILES[profile].policies[policy], prm, replace(given, memory=size)) for size in SIZES]

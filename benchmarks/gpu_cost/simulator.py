@@ -78,7 +78,7 @@ class Pair:
 
     @property
     def batch(self) -> float:
-        """Sequences that are decoded at once: as many as wanted, or as the KV cache holds."""
+        """Sequences that are decoded at once: as many as asked for, or as fit the KV cache."""
         return min(self.given.sequences, self.room(self.gpus))
 
     def sequence_bytes(self) -> float:
@@ -88,7 +88,7 @@ class Pair:
         return kv_bytes(self.policy, given.prompt + given.solution) + kv_bytes(self.prm, judged)
 
     def room(self, gpus: int) -> float:
-        """Whole sequences for which so many GPUs have room beside the weights."""
+        """Whole sequences for which this number of GPUs has room besides the weights."""
         free = gpus * self.given.memory * 1e9 * self.given.memory_share
         return (free - self.policy.weight_bytes - self.prm.weight_bytes) / self.sequence_bytes()
 

@@ -87,7 +87,7 @@ def test_the_made_up_tokenizer_is_as_large_as_llamas_and_reads_what_it_writes():
     ("arguments", "told"),
     [
         (["--device", "gpu"], "vLLM's build for CPUs is installed: check with --device cpu"),
-        (["--device", "cpu", "--n", "6"], "want an n that is a multiple of 4, and 6 is not"),
+        (["--device", "cpu", "--n", "6"], "need an n that is a multiple of 4, and 6 is not"),
     ],
 )
 def test_what_cannot_be_checked_is_refused(arguments, told, capsys):

@@ -105,7 +105,7 @@ def test_a_search_runs_and_keeps_its_tree(engines, capsys, data, tmp_path, strat
             "line 1 has no 'question': its columns are 'unique_id', 'problem', 'answer'",
         ),
         (["--temperature", "hot"], "temperature must be a number"),
-        (["--set", "max_tokens"], "--set wants NAME=VALUE, and 'max_tokens' has no ="),
+        (["--set", "max_tokens"], "--set needs NAME=VALUE, and 'max_tokens' has no ="),
         (["--set", "beams=4"], "a profile has no setting 'beams'"),
         (["--dataset", "missing.jsonl"], "there is no file missing.jsonl"),
         (["--what"], "unrecognized arguments: --what"),
@@ -191,7 +191,7 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys, data, tmp
 
     monkeypatch.setattr(ENGINES, "of", of)
     assert cli.main([str(argument) for argument in run(data, tmp_path / "out")]) == 130
-    assert "the same command goes on from there" in capsys.readouterr().err
+    assert "the same command resumes there" in capsys.readouterr().err
     assert len((tmp_path / "out" / "run.jsonl").read_text().splitlines()) == 1 + 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -63,5 +63,5 @@ def test_a_notebooks_parameter_that_comes_as_text_is_refused_where_it_enters(ask
 def test_numbers_of_a_grid_that_come_as_text_are_refused():
     with pytest.raises(UserError, match="n must be a whole number, and '64' is a str"):
         Study("micro").run("best_of_n", "64")
-    with pytest.raises(UserError, match="n must be a whole number, and '1' is a str"):
+    with pytest.raises(UserError, match="or ns a list such as .*, and '16' is a text"):
         Study("micro").grid(["best_of_n"], "16")

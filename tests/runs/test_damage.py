@@ -167,10 +167,10 @@ async def test_a_stored_problem_that_differs_from_the_one_asked_is_noticed_befor
     path = tmp_path / "run.jsonl"
     await search(path)
     without_checksums(path).write_text(path.read_text().replace("What is 7?", "What ia 7?"))
-    with pytest.raises(UserError, match="holds problem 'p7', which the data set has not in these words"):
+    with pytest.raises(UserError, match="contains problem 'p7', which differs in the data set"):
         await search(path)
     path.write_text(path.read_text().replace("What ia 7?", "What is 7?").replace('"p7"', '"q7"'))
-    with pytest.raises(UserError, match="line 2 repeats|holds problem 'q7'|contains another run"):
+    with pytest.raises(UserError, match="line 2 repeats|contains problem 'q7'|contains another run"):
         await search(path, header=HEADER | {"dataset": {"name": "x"}})
 
 

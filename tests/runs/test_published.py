@@ -195,8 +195,8 @@ def test_the_strategy_is_what_a_row_says_or_else_the_name(tmp_path, name, row, s
         ([ROW | {"scores": [[0.5], []]}], "line 1: some completions have step scores and some have none"),
         ([ROW, OTHER | {"scores": [[], []]}], "line 2: some completions have step scores and some have none"),
         ([ROW, OTHER | {"completions": ["x"], "scores": [[0.5]]}], "line 2 has 1 completions and the first row 2"),
-        ([ROW | {"subtree": 3}], "line 1: 2 completions cannot stand in subtrees of 3"),
-        ([ROW | {"subtree": "2"}], "line 1: 2 completions cannot stand in subtrees of '2'"),
+        ([ROW | {"subtree": 3}], "line 1: 2 completions cannot form subtrees of 3"),
+        ([ROW | {"subtree": "2"}], "line 1: 2 completions cannot form subtrees of '2'"),
         ([ROW, ROW], "line 2: the id 'a' is already that of"),
     ],
 )
@@ -365,4 +365,4 @@ def test_a_run_that_is_not_there_or_is_empty_is_told(capsys, tmp_path):
     with store.writing(tmp_path / "run.jsonl", a_run().header):
         pass
     assert cli.main(["export", str(tmp_path), "--out", str(tmp_path / "x.jsonl")]) == 2
-    assert "holds no problem's result yet" in capsys.readouterr().err
+    assert "contains no results yet" in capsys.readouterr().err

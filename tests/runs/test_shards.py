@@ -13,8 +13,10 @@ from tts_study import cli
 from tts_study.errors import UserError
 from tts_study.profiles import load_profile
 from tts_study.records import Problem
-from tts_study.runs import run as runs
 from tts_study.runs import store
+from tts_study.runs.engines import ENGINES
+from tts_study.runs.recorded import given_runs, recorded
+from tts_study.runs.run import run_strategy
 from tts_study.runs.shards import WHOLE, Shard, merge, parse_shard
 from tts_study.runs.spec import RunSpec
 
@@ -26,7 +28,7 @@ PROBLEMS = tuple(Problem(f"p{i}", f"What is {i} and one?", "2") for i in range(7
 def run_shard(folder, shard, header=None):
     whole = {"n": 2, "dataset": store.describe_dataset("x/y", PROBLEMS)} | (header or {})
     path = folder / shard.file_name()
-    asyncio.run(runs.run_strategy(
+    asyncio.run(run_strategy(
         "best_of_n", shard.of(PROBLEMS), ScriptedPolicy(TREE), ScriptedPRM({r"\boxed{2}": 0.9, r"\boxed{3}": 0.1}),
         n=2, seed=0, path=path, header=whole | shard.describe(PROBLEMS), progress=False,
     ))  # fmt: skip
@@ -144,7 +146,7 @@ def test_the_commands_make_shards_and_merge_them(monkeypatch, capsys, tmp_path):
     async def of(profile, *, needs_prm):
         return ScriptedPolicy(TREE), None
 
-    monkeypatch.setattr(runs.ENGINES, "of", of)
+    monkeypatch.setattr(ENGINES, "of", of)
     data = tmp_path / "problems.jsonl"
     rows = [{"unique_id": p.id, "problem": p.text, "answer": p.answer} for p in PROBLEMS]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -154,9 +156,10 @@ def test_the_commands_make_shards_and_merge_them(monkeypatch, capsys, tmp_path):
     files = sorted(map(str, (tmp_path / "out").glob("run.shard-*-of-2.jsonl")))
     assert cli.main(["merge", *files, "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.endswith(f"2 shards, 7 problems; the run is in {tmp_path / 'out' / 'run.jsonl'}\n")
+    merged = tmp_path / "out" / "run.jsonl"
     profile = load_profile("micro", dataset=str(data), policy=str(tmp_path))
     spec = RunSpec.of(profile, "majority", PROBLEMS, n=1)
-    assert runs.replay(tmp_path / "out" / "run.jsonl", spec).problems == PROBLEMS
+    assert recorded(spec, given_runs([merged])).problems == PROBLEMS
 
 
 def test_a_merged_run_took_as_long_a_problem_as_its_shards_did_on_average(shards, tmp_path):

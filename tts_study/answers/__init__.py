@@ -8,7 +8,7 @@ by construction, and n answers are grouped by n look-ups. For example::
     \boxed{(3, \frac{\pi}{2}]}                             ->  "(3;~1.57079632679489661923132169164]"
 
 Grading uses the same forms, so answers that vote together get the same verdict. It also knows which answer is the gold
-one: where that is a bare value, `x+y = 7` counts as 7 and `a=3, b=-7` as `3, -7`, which votes alone could not tell.
+one: where that is a bare value, `x+y = 7` counts as 7 and `a=3, b=-7` as `3, -7`, which votes alone could not show.
 
 Numbers and polynomials in one variable are read by a small exact grammar (`answers.text`). How an answer is typeset,
 thousands, units, names, choices, sets, lists, tuples, matrices and `\pm` are handled in this process (`typeset`,
@@ -44,7 +44,7 @@ MAX_LENGTH = 2000  # characters; MATH's longest answer has about 160
 
 MOST_NAMED = 10  # of the problems whose gold answers cannot be read
 
-dropped: Counter[str] = Counter()  # distinct answers given up as "no answer" so far, by reason
+dropped: Counter[str] = Counter()  # distinct answers that counted as "no answer" so far, by reason
 _parser = Parser()
 _reader = Reader(lambda text: _parser.ask(text))
 
@@ -61,7 +61,7 @@ def why_unreadable(answer: str) -> str | None:
 
 
 def forget() -> None:
-    """Start again: a new worker, and nothing known of any answer but what the memo's file holds."""
+    """Start again: a new worker, and no known answers except those in the memo's file."""
     _read_short.cache_clear()
     _parser.forget()
 
@@ -81,7 +81,7 @@ def is_correct(answer: str | None, gold_answer: str) -> bool:
 
 @lru_cache(maxsize=10_000)
 def gold(text: str) -> str:
-    r"""The answer in a gold answer, which may be a worked solution: what its last line `#### 18` or last box holds."""
+    r"""The answer in a gold answer, which may be a worked solution with a last line `#### 18` or a last box."""
     return _gold(text)
 
 
@@ -107,7 +107,7 @@ def gold_note(unread: Sequence[str], count: int) -> str:
 def group(answers: Sequence[str | None]) -> list[int]:
     """Number the answers so that equal ones share a number, from 0 in order of first appearance.
 
-    What is None, or cannot be read, gets `NO_ANSWER` (-1).
+    An answer that is None, or cannot be read, gets `NO_ANSWER` (-1).
     """
     numbers: dict[str, int] = {}
     forms = [None if answer is None else canonical(answer) for answer in answers]

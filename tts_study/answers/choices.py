@@ -23,7 +23,7 @@ _SELECTION = re.compile(
 
 
 def chosen(text: str) -> str | None:
-    """The letter that is chosen, with or without what it stands for; None if this is no such choice."""
+    """The letter that is chosen, with or without its text; None if this is no such choice."""
     text = _plain(text)
     if alone := _ALONE.fullmatch(text):
         return alone[1] if alone[1].isupper() else None
@@ -35,7 +35,7 @@ def chosen(text: str) -> str | None:
 
 
 def selected(text: str) -> list[str] | None:
-    """The letters of a selection, `A, B and D` or `ABD`; None if it is none: letters out of order are a word."""
+    """The letters of a selection, `A, B and D` or `ABD`; None if it is not one: letters out of order are a word."""
     text = _plain(text)
     if not _SELECTION.fullmatch(text):
         return None

@@ -38,7 +38,7 @@ def extract(text: str, *, fallback: bool = True, finished: bool = True) -> str |
 
     Args:
         text: the completion.
-        fallback: where there is no box at all, take what `<answer>` tags hold, or what words say is the answer
+        fallback: where there is no box at all, use the content of `<answer>` tags, or what words say is the answer
             (`answers.said`). Switch it off for models that are asked to use a box, to count only what is in one.
         finished: the model ended the text itself; if it did not, an answer at the very end may lack its last digits,
             and only one whose box is closed, or that something follows, is taken.
@@ -60,12 +60,12 @@ def extract(text: str, *, fallback: bool = True, finished: bool = True) -> str |
 
 
 def boxed(text: str) -> str | None:
-    """What the last box of a text holds (or the boxes of its last sentence); None without one."""
+    """The content of the last box of a text (or of the boxes of its last sentence); None without one."""
     return extract(text, fallback=False)
 
 
 def gold(text: str) -> str:
-    r"""The answer in a gold answer, which may be a worked solution: what its last line `#### 18` or last box holds."""
+    r"""The answer in a gold answer, which may be a worked solution with a last line `#### 18` or a last box."""
     before, mark, last = f"\n{text}".rpartition("\n####")
     if mark and (value := last.strip()):
         return value
@@ -129,7 +129,7 @@ def _closing_brace(text: str, start: int) -> int | None:
 
 
 def _tagged(text: str, tags: list[re.Match[str]], finished: bool) -> str | None:
-    """What the last answer tags hold; None if they are cut, empty or hold no answer."""
+    """The content of the last answer tags; None if they are cut, empty or contain no answer."""
     opening = next((tag for tag in reversed(tags) if not tag["end"]), None)
     if opening is None:
         return said(text[: tags[0].start()], finished=True)

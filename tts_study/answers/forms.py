@@ -129,7 +129,7 @@ class Reader:
         return Reading(form, in_order=in_order)
 
     def _sided(self, text: str) -> str:
-        """The form of a value or relation; a relation that holds for every value, a rewriting, is its last side."""
+        """The form of a value or relation; a relation that is true for every value, a rewriting, is its last side."""
         try:
             return self.form(text)
         except UnreadableError:
@@ -223,7 +223,7 @@ class Reader:
         if _SPACED.search(text) or _BROKEN.search(text):
             raise UnreadableError("malformed")
         if _AS_WRITTEN.search(text):
-            return f"text {text.replace(' ', '')}"  # what the dots stand for is anyone's guess
+            return f"text {text.replace(' ', '')}"  # what the dots mean is unknown
         form = self._ask(text)
         if form == "":
             raise UnreadableError("no value")

@@ -53,7 +53,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column holds the gold answer, and which one the answer or the completion; None: the usual names."""
+    """The columns of the gold answer, and of the answer or the completion; None: the usual names."""
 
     answer: str | None = None
     prediction: str | None = None
@@ -69,7 +69,7 @@ def grade(answer: str | None, gold: str, place: str = "") -> Verdict:
 
 
 def grade_file(path: Path, *, fallback: bool = True, columns: Columns | None = None) -> list[Verdict]:
-    """Grade rows of `answer` (gold), and `prediction` (an answer) or `completion` (a text that holds it).
+    """Grade rows of `answer` (gold), and `prediction` (an answer) or `completion` (a text that contains it).
 
     Args:
         path: a .jsonl, .csv or .parquet file.

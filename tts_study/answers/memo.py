@@ -4,7 +4,7 @@ One file for each version of the parser, so that no reply of another is ever use
 
     ["\\sqrt{12}", "~3.46410161513775458705489268301"]
 
-Nothing beside a run is read: whoever passes on a run must not decide how it is graded.
+No file beside a run is read: who shares a run must not decide how it is graded.
 """
 
 import hashlib

@@ -79,7 +79,7 @@ def is_name(text: str) -> bool:
 
 
 def is_constant(text: str) -> bool:
-    """Whether no variable stands in an expression."""
+    """Whether an expression has no variable."""
     greek = re.search(_GREEK, text)
     return greek is None and re.search(r"[a-zA-Z]", _LETTERS.sub(" ", text)) is None
 

@@ -4,7 +4,7 @@ from tts_study.answers.forms import UnreadableError
 from tts_study.answers.memo import Memo
 from tts_study.answers.worker import OverLimitError, Worker
 
-OVER = "over: "  # begins the reply that stands for an answer over a limit; no canonical form begins so
+OVER = "over: "  # begins the reply for an answer over a limit; no canonical form begins so
 
 
 class Parser:

@@ -38,7 +38,7 @@ class _Piece:
 
 
 def read_set(text: str, form: Form) -> str | None:
-    """The canonical form of a set of real numbers that is written with an operation; None if it is none.
+    """The canonical form of a set of real numbers that is written with an operation; None if it is not one.
 
     Args:
         text: tidied LaTeX.
@@ -81,7 +81,7 @@ def _simple(text: str, form: Form) -> list[_Piece]:
 
 
 def _conditions(text: str, form: Form) -> list[_Piece]:
-    """The numbers for which a condition holds, which may be several with "and" (a comma) between them."""
+    """The numbers that meet a condition, or several conditions with "and" (a comma) between them."""
     result = [_Piece((-_INFINITY, 1), (_INFINITY, 0), "-oo", "oo")]
     for condition in split_outside(text, ","):
         if re.fullmatch(r"\s*[a-zA-Z]\s*\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*", condition):

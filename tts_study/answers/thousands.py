@@ -9,7 +9,7 @@ import re
 from tts_study.answers.text import is_balanced
 
 _GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
-_BRACKET = re.compile(r"\\[{}]|\\.|[()\[\]]", re.DOTALL)  # the braces of an argument are none: it holds one value
+_BRACKET = re.compile(r"\\[{}]|\\.|[()\[\]]", re.DOTALL)  # the braces of an argument do not count: it has one value
 _ONE = re.compile(r"\W*[1-9]\d{0,2},0\d\d\W*")
 
 

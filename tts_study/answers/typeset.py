@@ -164,7 +164,7 @@ def braced(text: str) -> str:
 
 
 def _argument(text: str, start: int, *, root: bool) -> tuple[str | None, int]:
-    """What stands in the braces (or the root's parentheses) from `start` on, or the single token; and where it ends."""
+    """The content of the braces (or the root's parentheses) from `start` on, or the single token; and where it ends."""
     while text[start : start + 1] == " ":
         start += 1
     if text[start : start + 1] == "{" or (root and text[start : start + 1] == "("):

@@ -39,7 +39,7 @@ def is_prose(text: str) -> bool:
 def is_value(text: str, *, words: int) -> bool:
     """Whether this is a number, a formula, a choice's letter or yes or no, with up to `words` words (a unit) behind.
 
-    A heading, such as "Case 2: n is odd" or "1. First step", is none.
+    A heading, such as "Case 2: n is odd" or "1. First step", is not one.
     """
     text = without_emphasis(text).strip("$ .").removeprefix(r"\(").removesuffix(r"\)").strip()
     if not text or "boxed" in text or text.count("{") != text.count("}") or _NUMBERED.match(text):

@@ -193,6 +193,6 @@ def _pass_on(pipe: IO[bytes], lines: "queue.SimpleQueue[bytes]") -> None:
     while line.endswith(b"\n"):
         try:
             line = pipe.readline()
-        except ValueError:  # closed meanwhile: nobody waits for it any more
+        except ValueError:  # closed meanwhile: no caller waits for it any more
             line = b""
         lines.put(line)

@@ -56,12 +56,12 @@ def main(
         print(f"{prog}: {NotInstalled(error.name)}", file=sys.stderr)
         return 2
     except OSError as error:
-        if not error.filename:  # a fault of ours, and not a file that cannot be read or written
+        if not error.filename:  # a bug of this package, and not a file that cannot be read or written
             raise
         print(f"{prog}: {error.filename}: {error.strerror}: check the path and its permissions", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\n{prog}: interrupted; what was done is kept, the same command goes on from there", file=sys.stderr)
+        print(f"\n{prog}: interrupted; what was done is kept, and the same command resumes there", file=sys.stderr)
         return INTERRUPTED
     return 0
 
@@ -81,7 +81,7 @@ def script() -> NoReturn:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let a Ctrl-C interrupt a command, and a second one end the process at once, whatever it is busy with."""
+    """Make Ctrl-C interrupt a command, and a second one end the process at once, whatever it does."""
 
     def interrupt(*_: object) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -100,5 +100,5 @@ def _interruptible() -> Iterator[None]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Tell it as any other bad input, without the usage."""
+        """Report it as any other bad input, without the usage."""
         raise UserError(f"{message} (see {self.prog} --help)")

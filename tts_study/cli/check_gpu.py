@@ -44,7 +44,7 @@ def _check(arguments: argparse.Namespace) -> None:
         build = "CPUs" if on_gpu else "GPUs"
         raise UserError(f"vLLM's build for {build} is installed: check with --device {'cpu' if on_gpu else 'gpu'}")
     if arguments.n % 4:
-        raise UserError(f"beam search and DVTS want an n that is a multiple of 4, and {arguments.n} is not")
+        raise UserError(f"beam search and DVTS need an n that is a multiple of 4, and {arguments.n} is not")
     profile = profile_of(arguments)
     report = Report(arguments.minutes, lambda made: print(f"{made.verdict:8} {made.name}: {made.found}", flush=True))
     with tempfile.TemporaryDirectory() as folder:

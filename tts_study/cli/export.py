@@ -27,7 +27,7 @@ def _export(arguments: argparse.Namespace) -> None:
     path = arguments.run / "run.jsonl" if arguments.run.is_dir() else arguments.run
     run = store.load(path)
     if not run.results:
-        raise UserError(f"{path} holds no problem's result yet: run it first")
+        raise UserError(f"{path} contains no results yet: run it first")
     rows = published_rows(run, arguments.aggregation)
     if arguments.out:
         write(rows, arguments.out)

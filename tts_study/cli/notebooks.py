@@ -1,4 +1,4 @@
-"""Run the study's notebooks with Papermill, searching anew: what `tts-study study` and `make study` do."""
+"""Run the study's notebooks with Papermill, with new searches: what `tts-study study` and `make study` do."""
 
 import ast
 import os
@@ -33,7 +33,7 @@ def run_notebooks(out: Path, wanted: Sequence[str] = (), parameters: Mapping[str
 
 
 def _use_this_python(folder: Path) -> None:
-    """Let the kernel "python3" be this environment's, whatever the user has installed under that name."""
+    """Make the kernel "python3" this environment's, whatever the user has installed under that name."""
     from ipykernel.kernelspec import write_kernel_spec
 
     write_kernel_spec(str(folder / "kernels" / "python3"), overrides={"name": "python3"})

@@ -1,4 +1,4 @@
-"""The numbers that options take: what is not one is told in a sentence."""
+"""The numbers that options take: anything else is refused with one sentence."""
 
 import argparse
 

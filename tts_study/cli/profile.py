@@ -8,11 +8,11 @@ from tts_study.errors import UserError
 if TYPE_CHECKING:
     from tts_study.profiles import Profile
 
-# the profile's fields that have an option of their own; --set reaches the others
+# the profile's fields that have their own option; --set is for the others
 OPTIONS = {
     "policy": "a short name of the profile's ladder, a checkpoint's folder, or a hub name",
     "prm": "a checkpoint's folder or a hub name",
-    "prm_format": "its family, if it cannot be told from the model: qwen, skywork, trl, math-shepherd or rlhflow",
+    "prm_format": "its family, if it is unknown for the model: qwen, skywork, trl, math-shepherd or rlhflow",
     "prm_separator": r"what a PRM of the family trl was trained with between steps, such as \n\n",
     "dataset": "a .jsonl, .csv or .parquet file, or a hub name",
     "dataset_config": "the hub data set's configuration, if it has several",
@@ -66,7 +66,7 @@ def given(arguments: argparse.Namespace) -> dict[str, str]:
     """
     for assignment in arguments.set:
         if "=" not in assignment:
-            raise UserError(f"--set wants NAME=VALUE, and {assignment!r} has no =")
+            raise UserError(f"--set needs NAME=VALUE, and {assignment!r} has no =")
     own = {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name) is not None}
     return own | dict(assignment.split("=", 1) for assignment in arguments.set)
 
@@ -94,5 +94,5 @@ def options_of(arguments: argparse.Namespace) -> dict[str, str]:
     flags = {name[7:]: value for name, value in vars(arguments).items() if name.startswith("option_") and value}
     for assignment in arguments.option:
         if "=" not in assignment:
-            raise UserError(f"--option wants NAME=VALUE, and {assignment!r} has no =")
+            raise UserError(f"--option needs NAME=VALUE, and {assignment!r} has no =")
     return flags | dict(assignment.split("=", 1) for assignment in arguments.option)

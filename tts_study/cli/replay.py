@@ -37,7 +37,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--scores", choices=("probabilities", "logits", "none"), default="probabilities",
         help="what the step scores are; of a reward model's logits the sigmoid is taken, none leaves them out",
     )  # fmt: skip
-    replay.add_argument("--limit", type=positive, help="only the first so many problems")
+    replay.add_argument("--limit", type=positive, help="only this many problems, from the first on")
     replay.add_argument(
         "--aggregation",
         choices=AGGREGATIONS,
@@ -140,7 +140,7 @@ def _load(arguments: argparse.Namespace) -> "dict[str, Run]":
         config = configs[i % len(configs)] if configs else None
         name = " ".join(filter(None, (re.sub(r"\.(jsonl|parquet)$", "", Path(dataset).name), config)))
         if name in runs:
-            raise UserError(f"two data sets are called {name!r}: give each once, and files names of their own")
+            raise UserError(f"two data sets are called {name!r}: give each once, and different names to files")
         runs[name] = run = load_published(
             dataset, config=config, split=arguments.split, limit=arguments.limit, columns=columns, scored=scored
         )

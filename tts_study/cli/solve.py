@@ -1,4 +1,4 @@
-"""`tts-study solve`: one question of one's own, with the answer, its support and its tree."""
+"""`tts-study solve`: one question, with the answer, its support and its tree."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -35,7 +35,7 @@ def _solve(arguments: argparse.Namespace) -> None:
         solution = study.solve(arguments.question, arguments.strategy, arguments.n, **options_of(arguments))
     print(f"answer: {'none' if solution.answer is None else one_line(solution.answer)}")
     support = solution.support.assign(answer=solution.support["answer"].map(one_line))
-    print("\nanswers, and what speaks for each:")
+    print("\nanswers, and the support of each:")
     print(support.to_string(index=False, float_format="{:.3f}".format, na_rep="-") if len(support) else "none")
     unanswered = len(solution.result.completions) - int(support["completions"].sum())
     print(f"{unanswered} of {len(solution.result.completions)} completions give no answer")

@@ -1,4 +1,4 @@
-"""`tts-study study`: the notebooks, searching anew."""
+"""`tts-study study`: the notebooks, with new searches."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `study`."""
-    study = commands.add_parser("study", help="run the study's notebooks, searching anew")
+    study = commands.add_parser("study", help="run the study's notebooks, with new searches")
     add_profile(study)
     study.add_argument("--out", type=Path, default=Path("out/study"), help="folder of everything that comes of it")
     study.add_argument("--notebooks", nargs="+", default=[], metavar="NN", help="beginnings of names; all otherwise")

@@ -1,4 +1,4 @@
-"""Write a model card beside each micro checkpoint, from what `python -m tts_study.micro evaluate` measured."""
+"""Write the model card of each micro checkpoint, from what `python -m tts_study.micro evaluate` measured."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Measure the micro models on problems that nobody has seen: the numbers of the model cards."""
+"""Measure the micro models on new problems: the numbers of the model cards."""
 
 import tempfile
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ async def evaluate(seed: int, n_problems: int, policies: Sequence[str] = (), **o
 
     Args:
         seed: of the problems (drawn from the test split) and of the sampling.
-        n_problems: how many; a multiple of 20 holds each subject and level equally often.
+        n_problems: how many; a multiple of 20 has each subject and level equally often.
         policies: short names; all of the micro profile's if empty.
         overrides: fields of the profile, such as `prm="data/micro/prm"`.
 

@@ -5,7 +5,7 @@ What made it work, where a verdict on steps alone had failed:
 - The verdict is *dense*. A wrong token is known the moment it is written, so a linear probe (thrown away afterwards)
   has to say at every token whether the text up to it can still become right; the "+" or "-" after the step then only
   has to sum up.
-- It goes on *predicting* the next token of what is right so far: to judge `42-17=25` a model must know 42-17.
+- It still *predicts* the next token of what is right so far: to judge `42-17=25` a model must know 42-17.
 - It sees real mistakes: completions sampled from the policies at two temperatures, and random edits of right
   solutions, together with right ones. Lengths are mixed within each batch.
 - After the first wrong step all labels are "-" and say little new, so most of that tail is cut.
@@ -63,7 +63,7 @@ def prm_document(tokenizer: PreTrainedTokenizerFast, problem: MicroProblem, step
         targets[-1] = hints[0]
         tokens += [*step, assistant, plus, end, user]
         targets += [*hints[1:], *[IGNORE] * 5]
-        # after the first wrong token, only the verdicts on steps go on
+        # after the first wrong token, only the verdicts on steps count
         written_verdicts = [1] * min(good, len(step) - 1) + [0] * (goal != [] and good < len(step) - 1)
         verdicts += written_verdicts + [IGNORE] * (len(step) - len(written_verdicts))
         verdicts += [int(right), IGNORE, IGNORE, IGNORE]

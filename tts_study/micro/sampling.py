@@ -13,7 +13,7 @@ from tts_study.micro.generate import generate
 from tts_study.micro.models import CONTEXT
 from tts_study.records import Problem
 
-TEMPERATURES = (1.0, 1.3)  # hot samples hold mistakes that the policies make seldom
+TEMPERATURES = (1.0, 1.3)  # hot samples have mistakes that the policies seldom make
 CHUNK = 500  # problems sampled at once, and the grain of resuming
 
 

@@ -74,7 +74,7 @@ def check_text(place: str, column: str, text: object) -> None:
     if not isinstance(text, str):
         return
     if half := re.search("[\ud800-\udfff]", text):
-        raise UserError(f"{place}: {column!r} holds half a character, {half[0]!a} (a lone surrogate): repair the row")
+        raise UserError(f"{place}: {column!r} has half a character, {half[0]!a} (a lone surrogate): repair the row")
     if lost := _LOST_BACKSLASH.search(text):
         begins = {"\b": "b", "\t": "t", "\f": "f", "\r": "r", "\n": "n", "\v": "v", "\x07": "a"}[lost[0][0]]
         command = f"{begins}{lost[0][1:]}"
@@ -156,7 +156,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
     try:
         with ParquetFile(path) as file:
-            # few rows at once: one may hold hundreds of completions
+            # few rows at once: one may contain hundreds of completions
             batches = (batch.to_pylist() for batch in file.iter_batches(batch_size=16))
             for number, row in enumerate((row for batch in batches for row in batch), start=1):
                 yield f"{path}, row {number}", row

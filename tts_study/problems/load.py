@@ -76,7 +76,7 @@ def _problem(columns: Columns, place: str, row: Mapping[str, Any], number: int) 
         if column not in row:
             raise UserError(
                 f"{place} has no {column!r}: its columns are {listed(row)}; "
-                f"name the one that holds it ({what}_column, in a shell --{what}-column)"
+                f"name the one that contains it ({what}_column, in a shell --{what}-column)"
             )
         if not as_text(place, column, row[column]).strip():
             raise UserError(f"{place}: {column!r} must be a text or a number, and {row[column]!r:.40} is not")
@@ -125,8 +125,8 @@ def _subset(data: DataSettings, problems: Sequence[Problem]) -> tuple[Problem, .
         if not chosen:
             raise UserError(f"{data.dataset}: no problem is left once those with these ids are left out")
     if not chosen:
-        told = ", ".join(f"{what} {text}" for what, (text, _) in asked.items() if text is not None)
-        raise UserError(f"{data.dataset}: no problem has all of these: {told}; ask for fewer of them")
+        asked_for = ", ".join(f"{what} {text}" for what, (text, _) in asked.items() if text is not None)
+        raise UserError(f"{data.dataset}: no problem has all of these: {asked_for}; ask for fewer of them")
     return tuple(chosen)
 
 

@@ -1,7 +1,7 @@
-"""Collect the results of many problems in one run file: what a run needs, wherever its problems are solved.
+"""Collect the results of many problems in one run file, wherever the problems are solved.
 
 A solver answers one problem at a time, many at once: the engines of this process (`runs`), or workers on a cluster
-(`cluster`). A result is stored as soon as its problem is done, so that a run that was interrupted goes on where it was.
+(`cluster`). A result is stored as soon as its problem is done, so that an interrupted run resumes where it was.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from tts_study.runs.store import Header, Run
 
 
 class Solver(Protocol):
-    """Whoever searches a problem."""
+    """Something that searches a problem."""
 
     @property
     def sampler(self) -> str:
@@ -44,13 +44,13 @@ async def collect(
     workers: int = 1,
     progress: bool = True,
 ) -> Run:
-    """Let problems be solved, up to `concurrency` of them at once, adding to the run stored in `path`.
+    """Solve problems, up to `concurrency` of them at once, adding to the run stored in `path`.
 
     Problems that are stored already are not searched again. A problem that fails does not take the others with it; one
     at which an engine was lost is tried again alone, and with several `workers` as many of those at once.
 
     Raises:
-        UserError: `path` holds another run, or one by another sampler; or problems failed (the rest is stored).
+        UserError: `path` contains another run, or one by another sampler; or problems failed (the rest is stored).
         RunStopped: a problem failed in a way that ends the run at once.
     """
 
@@ -88,7 +88,7 @@ def _check_problems(path: Path, stored: Run, problems: Sequence[Problem]) -> Non
     for problem in stored.problems:
         if problem != asked.get(problem.id, None if pinned else problem):
             raise UserError(
-                f"{path} holds problem {problem.id!r:.60}, which the data set has not in these words: the file was "
+                f"{path} contains problem {problem.id!r:.60}, which differs in the data set: the file was "
                 "damaged or edited; delete its line, or write to another folder"
             )
 
@@ -96,7 +96,7 @@ def _check_problems(path: Path, stored: Run, problems: Sequence[Problem]) -> Non
 def _raise_failures(path: Path, problems: Sequence[Problem], outcomes: Sequence[Exception | None]) -> None:
     failed = [(problem, error) for problem, error in zip(problems, outcomes, strict=True) if error]
     for _, error in failed:
-        if not isinstance(error, UserError):  # a bug of ours: its traceback is what helps
+        if not isinstance(error, UserError):  # a bug of this package: its traceback is needed
             raise error
     if failed:
         problem, error = failed[0]

@@ -41,7 +41,7 @@ class Engines:
 
     @asynccontextmanager
     async def lent(self, profile: Profile, *, needs_prm: bool) -> "AsyncIterator[tuple[VllmPolicy, VllmPRM | None]]":
-        """A profile's engines, that nobody closes meanwhile: who asks for others waits until they are given back.
+        """A profile's engines, which stay open meanwhile: a request for others waits until they are returned.
 
         Raises:
             UserError: as `of`.
@@ -61,7 +61,7 @@ class Engines:
         return await in_background(self._of(profile, needs_prm))
 
     async def close(self) -> None:
-        """Shut both down: as soon as nobody uses them."""
+        """Shut both down, as soon as they are not in use."""
         await in_background(self._close())
 
     async def _of(self, profile: Profile, needs_prm: bool) -> "tuple[VllmPolicy, VllmPRM | None]":
@@ -71,7 +71,7 @@ class Engines:
                 await self._policy[1].close()
             self._policy = for_policy, _policy(*for_policy)
         for_prm = prm_settings(profile), prm_urls(profile)
-        if self._prm is not None and self._prm[0] != for_prm:  # not needed is no reason to keep it: it holds memory
+        if self._prm is not None and self._prm[0] != for_prm:  # kept even if not needed? No: it takes memory
             await self._prm[1].close()
             self._prm = None
         if needs_prm and self._prm is None:
@@ -140,8 +140,8 @@ def prm_urls(profile: Profile) -> list[str]:
     return _urls(profile.prm_url, PRM_URL)
 
 
-def _urls(told: str | None, variable: str) -> list[str]:
-    return [url.strip() for url in (told or os.environ.get(variable, "")).split(",") if url.strip()]
+def _urls(given: str | None, variable: str) -> list[str]:
+    return [url.strip() for url in (given or os.environ.get(variable, "")).split(",") if url.strip()]
 
 
 def policy_settings(profile: Profile) -> PolicySettings:

@@ -126,5 +126,5 @@ def config_name(header: Header, aggregation: Aggregation) -> str:
     """What search-and-learn would call a run's configuration: "HuggingFaceH4_MATH-500--T-0.8--top_p-1.0--n-256--…"."""
     settings = header.get("settings", {})
     parts = {"T": settings.get("temperature"), "top_p": settings.get("top_p"), "n": header["n"], "seed": header["seed"]}
-    told = "--".join(f"{name}-{value}" for name, value in parts.items())
-    return f"{header['dataset']['name'].replace('/', '_')}--{told}--agg_strategy-{aggregation}"
+    settings = "--".join(f"{name}-{value}" for name, value in parts.items())
+    return f"{header['dataset']['name'].replace('/', '_')}--{settings}--agg_strategy-{aggregation}"

@@ -59,7 +59,7 @@ def load_published(
     columns: Columns | None = None,
     scored: "Scored | None" = None,
 ) -> Run:
-    """Read a data set of completions as a run; its header holds only the data set, the strategy and n.
+    """Read a data set of completions as a run; its header contains only the data set, the strategy and n.
 
     Args:
         dataset: a .jsonl or .parquet file, or a name on the Hugging Face hub.
@@ -153,7 +153,7 @@ def _subtree(place: str, row: Mapping[str, Any], strategy: str, name: str, n: in
         width = re.search(r"-m-(\d{1,4})-", name) if strategy == "dvts" else None
         stated = int(width[1]) if width else n if depends(strategy) else 1
     if not isinstance(stated, int) or stated < 1 or n % stated:
-        raise UserError(f"{place}: {n} completions cannot stand in subtrees of {stated!r:.40}: it must divide them")
+        raise UserError(f"{place}: {n} completions cannot form subtrees of {stated!r:.40}: it must divide them")
     return stated
 
 

@@ -1,6 +1,6 @@
 """Search many problems at once, and store the results: progress, resuming.
 
-Each problem is a coroutine of its own, and the engines merge the requests of all of them.
+Each problem is one coroutine, and the engines merge the requests of all of them.
 """
 
 import asyncio
@@ -55,13 +55,13 @@ async def run_strategy(
 ) -> Run:
     """Run a strategy over problems, up to `concurrency` of them at once, adding to the run stored in `path`.
 
-    `options` are those that the strategy takes besides `n` and `seed`; a `solver` has them already.
+    `options` are the strategy's, without `n` and `seed`; a `solver` has them already.
 
     Problems that are stored already are not searched again, and if all are stored no engine is started.
     A problem that fails does not take the others with it.
 
     Raises:
-        UserError: `path` holds another run, the strategy cannot spend `n`, or problems failed (the rest is stored).
+        UserError: `path` contains another run, the strategy cannot spend `n`, or problems failed (the rest is stored).
     """
     if solver is None:
         find(strategy).search.check_budget(n, options or {})
@@ -102,7 +102,7 @@ class Search:
         await asyncio.gather(*(engine.start() for engine in (self.policy, self.prm) if engine is not None))
 
     async def solve(self, problem: Problem) -> SearchResult:
-        """Search one problem, with a seed of its own."""
+        """Search one problem, with its own seed."""
         search = find(self.strategy).search if isinstance(self.strategy, str) else self.strategy
         seed = problem_seed(self.seed, problem.id)
         return await search.function(problem, self.policy, self.prm, n=self.n, seed=seed, **self.options)
@@ -110,7 +110,7 @@ class Search:
 
 @asynccontextmanager
 async def searching(spec: RunSpec) -> AsyncIterator[Search]:
-    """A search on this process's engines of a profile, which nobody else closes meanwhile; they start later.
+    """A search on this process's engines of a profile, which stay open meanwhile; they start later.
 
     Raises:
         UserError: there is no such checkpoint.

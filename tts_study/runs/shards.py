@@ -22,7 +22,7 @@ from tts_study.runs import store
 from tts_study.runs.store import Header, Run
 
 Solved = tuple[Problem, SearchResult, float | None]  # with its shard's seconds a problem
-TOLD = 10  # missing ones that a message names; further ones are counted
+NAMED = 10  # missing ones that a message names; further ones are counted
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def _placed(runs: Mapping[Path, Run]) -> list[Path]:
             raise UserError(f"{places[index]} and {path} are both shard {index}: give each shard once")
         places[index] = path
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{path} is one of {count}" for path, count in counts.items())
-        raise UserError(f"the shards are not of one run: {told}")
+        counted = ", ".join(f"{path} is one of {count}" for path, count in counts.items())
+        raise UserError(f"the shards are not of one run: {counted}")
     count = max(counts.values())
     missing = [str(index) for index in range(1, count + 1) if index not in places]
     if missing:
@@ -147,8 +147,8 @@ def _in_order(placed: Sequence[Path], runs: Mapping[Path, Run]) -> list[Solved]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - TOLD} more" if len(names) > TOLD else ""
-    return ", ".join(names[:TOLD]) + more
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _whole(header: Header) -> Header:

@@ -116,8 +116,8 @@ class RunSpec:
     @cached_property
     def digest(self) -> str:
         """Eight letters that differ where anything differs that the results depend on."""
-        told = {name: value for name, value in self.header.items() if name not in store.REMARKS}
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
+        identifying = {name: value for name, value in self.header.items() if name not in store.REMARKS}
+        return hashlib.sha256(json.dumps(identifying, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def arguments_of(search: Search, profile: Profile, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,8 +101,8 @@ def check_header(path: Path, there: Header, asked: Header) -> None:
     unknown = {name for name in names if name.endswith(".revision") and asked.get(name) is None}
     differing = [name for name in names if name not in unknown and there.get(name) != asked.get(name)]
     if differing:
-        told = "; ".join(f"{name} is {_short(there, name)} there and {_short(asked, name)} here" for name in differing)
-        raise UserError(f"{path} contains another run: {told}; ask for the same, or write to another folder")
+        items = "; ".join(f"{name} is {_short(there, name)} there and {_short(asked, name)} here" for name in differing)
+        raise UserError(f"{path} contains another run: {items}; ask for the same, or write to another folder")
 
 
 def _flat(header: Mapping[str, Any], prefix: str = "") -> Header:
@@ -126,7 +126,7 @@ def load(path: Path) -> Run:
     """
     lines = _whole_lines(path)
     if not lines:
-        raise UserError(f"{path} holds no run: it has not even a whole first line")
+        raise UserError(f"{path} contains no run: its first line is not complete")
     header, summed = _parsed(path, 1, lines[0])
     results: dict[Problem, SearchResult] = {}
     numbers: dict[str, int] = {}
@@ -228,7 +228,7 @@ def writing(path: Path, header: Header) -> Iterator[Writer]:
     """Open a run to add results to: a new one, or one with the same header, whose torn last line is cut off.
 
     Raises:
-        UserError: the file holds another run, another process is writing to it, or it cannot be locked.
+        UserError: the file contains another run, another process is writing to it, or it cannot be locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     paths.check_regular(path)

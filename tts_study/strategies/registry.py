@@ -183,7 +183,7 @@ def strategy(
         search = Search(
             name, function, needs_prm, smaller_n, contained_in, dict(before or {}), always_named, _source(function)
         )
-        declared = [Method(each, search, picked, told) for each, (picked, told) in shown.items()]
+        declared = [Method(each, search, picked, shown_as) for each, (picked, shown_as) in shown.items()]
         for taken in (SEARCHES.get(name), *(METHODS[each.name].search for each in declared if each.name in METHODS)):
             if taken is not None and taken.source != search.source and not taken.source:
                 raise UserError(f"there is a strategy {taken.name!r} already: give {name!r} another name")

@@ -45,7 +45,7 @@ async def check(profile: Profile, problems: Sequence[Problem], report: Report, *
     report.add("memory", *machine.memory(found, on_gpu, share, profile.kv_cache_gib))
     report.add("software", *machine.software())
     if report.failed:
-        report.add("engines", "not run", "mend what failed first")
+        report.add("engines", "not run", "fix what failed first")
         return
     measured = Measured()
     policy, prm = VllmPolicy(policy_settings(profile)), VllmPRM(prm_settings(profile))

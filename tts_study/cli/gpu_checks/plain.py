@@ -69,7 +69,7 @@ def shut_down(llm: "LLM") -> None:
 
 
 def tokens_prompts(prompts: Sequence[Sequence[int]]) -> list["TokensPrompt"]:
-    """Token ids as plain vLLM wants them."""
+    """Token ids in the form that plain vLLM takes."""
     from vllm import TokensPrompt
 
     return [TokensPrompt(prompt_token_ids=list(prompt)) for prompt in prompts]

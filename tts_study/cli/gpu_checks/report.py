@@ -1,4 +1,4 @@
-"""A list of checks, each with a verdict; one that fails is reported, and the others go on."""
+"""A list of checks, each with a verdict; one that fails is reported, and the others continue."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ class Report:
     """The checks so far.
 
     Attributes:
-        minutes: no check begins after so many.
+        minutes: no check begins later than that.
         tell: is called with each check as it is done.
         checks: in order.
     """
