@@ -1,7 +1,7 @@
 """Beam search guided by a process reward model.
 
     1. sample n first steps of the problem
-    2. drop those that read alike (unless drop_duplicates is False), and score the last step of the others
+    2. drop those with the same text (unless drop_duplicates is False), and score the last step of the others
     3. keep the best n/M of them, together with the finished solutions that were kept before
     4. stop if all that is kept is finished, or after max_steps steps
     5. sample M next steps of each kept beam; go to 2
@@ -11,13 +11,13 @@ Source: Snell et al. 2024 (arXiv 2408.03314), section 5.1 and appendix E, with n
 test-time compute with open models", section "Beam search with process reward models". What they leave open:
 
 - A finished beam keeps its place among the n/M as long as no more than n/M candidates are valued higher, and costs
-  nothing more: fewer and fewer steps are sampled as the search closes in. No round samples more than n.
-- Where fewer than n/M beams are left to keep, because many read alike, they share the n samples.
-- What reads alike is dropped, as in search-and-learn's recipes: one copy keeps one place, and a step that the policy is
-  sure of gets no more samples than one that it drew once. Snell et al. drop nothing, as `drop_duplicates=False` does.
+  nothing more: fewer steps are sampled as more beams finish. No round samples more than n.
+- Where fewer than n/M beams are left to keep, because many have the same text, they share the n samples.
+- Copies of a step are dropped, as in search-and-learn's recipes: a step that was drawn often keeps one place, and gets
+  no more samples than one that was drawn once. Snell et al. drop nothing, as `drop_duplicates=False` does.
 - Every finished solution that was sampled counts in the end, whether it was kept or not, and as often as it was drawn.
   Where they are fewer than n, unfinished ones fill up, the longest and then the best first: there are always enough,
-  since no round leaves fewer leaves than the one before. They are marked, and have no vote unless they hold an answer.
+  since no round leaves fewer leaves than the one before. They are marked, and vote only if they contain an answer.
 """
 
 from tts_study.engines.interface import PRM, Policy
@@ -55,8 +55,8 @@ async def beam_search(
         beam_width: M, the expansions of each kept beam; n / M beams are kept.
         max_steps: longest solution in steps.
         lookahead: steps to look ahead before a candidate is valued.
-        drop_duplicates: keep one of the candidates that read alike. If False each keeps its place, and what follows
-            it has a seed of its own; the PRM still scores them once.
+        drop_duplicates: keep one of the candidates with the same text. If False each keeps its place, and its next
+            steps have their own seed; the PRM still scores them once.
     """
     growth = Growth(problem, policy, prm, aggregation=aggregation, max_tokens=max_tokens, lookahead=lookahead)
     n_beams = n // beam_width
@@ -64,7 +64,7 @@ async def beam_search(
     requests = [(growth.root, n, seed)]  # 1. n first steps
     for step in range(1, max_steps + 1):
         sampled = await growth.sample(requests)
-        # 2. those of all beams together: what reads alike is alike, whatever beam it comes from
+        # 2. those of all beams together: equal texts are equal, whichever beam they come from
         every = [beam for of_one in sampled for beam in of_one]
         families = await growth.value([every] if drop_duplicates else [[beam] for beam in every])
         candidates = [beam for family in families for beam in family]
@@ -79,14 +79,14 @@ async def beam_search(
             break
         # 5. M next steps of each, and more where places are left
         widths = _shares(beam_width * (n_beams - len(kept_finished)), len(growing))
-        # copies of a beam draw apart; without copies one seed serves all
+        # copies of a beam need seeds of their own; without copies one seed is enough
         seeds = [seed if drop_duplicates else own_seed(seed, beam.node) for beam in growing]
         requests = list(zip(growing, widths, seeds, strict=True))
-    # 6. all of the run belongs together: a smaller n would have kept other beams
+    # 6. the completions depend on each other: a smaller n would have kept other beams
     return growth.result(growth.best_leaves(n), subtree=n)
 
 
 def _shares(total: int, parts: int) -> list[int]:
-    """Cut a total into whole parts as equal as can be, the larger ones first."""
+    """Split a total into whole parts that differ by at most 1, the larger ones first."""
     share, left = divmod(total, parts)
     return [share + (part < left) for part in range(parts)]
