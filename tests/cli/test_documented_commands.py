@@ -1,5 +1,7 @@
 """Every `tts-study` command in README and docs can be pasted: its options exist, and none that it needs is missing."""
 
+import gzip
+import json
 import re
 import shlex
 from pathlib import Path
@@ -33,3 +35,27 @@ def test_a_documented_command_has_all_that_it_needs(page, command):
     parser = cli._Parser(prog="tts-study")
     cli.add_commands(parser.add_subparsers(required=True))
     assert parser.parse_args(shlex.split(command)).command  # it raises what the user would read
+
+
+@pytest.fixture
+def two_runs(tmp_path, monkeypatch):
+    """The folders that README's commands name, each with a few problems of a recorded run."""
+    for folder, recorded in (("my-run", "1b-best_of_n-n8-seed0"), ("other-run", "1b-greedy-n1-seed0")):
+        lines = gzip.decompress((ROOT / "data/runs/micro" / f"{recorded}.jsonl.gz").read_bytes()).splitlines(True)
+        run = tmp_path / "out" / folder / "run.jsonl"
+        run.parent.mkdir(parents=True)
+        first = sorted(lines[1:], key=lambda line: json.loads(line)["problem"]["id"])[:12]
+        run.write_bytes(b"".join([lines[0], *first]))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_readmes_commands_that_need_no_engine_do_what_readme_says(two_runs, capsys):
+    cheap = [
+        command for page, command in commands() if page == "README.md" and command.split()[0] in ("replay", "choose")
+    ]
+    assert len(cheap) == 2
+    for command in cheap:
+        assert cli.main(shlex.split(command)) == 0, capsys.readouterr().err
+    shown = capsys.readouterr().out
+    assert Path("out/replay/accuracy.png").is_file() and "1b best_of_n, n = 8, seed 0" in shown
+    assert "latency of one problem alone is not measured" in shown and "not measured" in shown.split("price")[-2]

@@ -5,7 +5,7 @@ problems at once. Memory is computed from the models' shapes: weights, and the K
 problem takes alone is not recorded, and nothing here claims it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from tts_study.errors import UserError
 from tts_study.profiles import located
 
 PROBLEMS = 1000  # that a price is stated for
+MEMORY = {"B": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40}
+SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+UNKNOWN = "not measured"
 MEASURES = ("memory", "weights", "flops", "flops_policy")  # unknown where a model is not at hand
 
 
@@ -82,3 +85,27 @@ def _shape(parts: Sequence[Part], model: str) -> Shape | None:
             except UserError:
                 return None
     return None
+
+
+def readable(options: pd.DataFrame) -> pd.DataFrame:
+    """Options, as of `choices` or `frontier.options`, in human units."""
+    table = options[["policy", "method", "n"]].copy()
+    table["accuracy"] = [
+        f"{100 * row.accuracy:.1f} % ({100 * row.low:.1f} to {100 * row.high:.1f})" for row in options.itertuples()
+    ]
+    table["memory"] = [human(value, MEMORY) for value in options["memory"]]
+    table["time"] = [human(value, SECONDS) for value in options["seconds"]]
+    table["time alone"] = UNKNOWN
+    if "price" in options:
+        table["price"] = ["not given" if np.isnan(value) else f"{value:.2g} USD" for value in options["price"]]
+    return table
+
+
+def human(value: float, units: Mapping[str, float]) -> str:
+    """A value in the largest unit in which it is at least 1."""
+    if np.isnan(value):
+        return UNKNOWN
+    name, size = max(
+        ((n, s) for n, s in units.items() if value >= s), key=lambda pair: pair[1], default=next(iter(units.items()))
+    )
+    return f"{value / size:.3g} {name}"

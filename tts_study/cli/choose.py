@@ -16,10 +16,7 @@ BYTES = (
     | {f"{p}B": 1000**i for i, p in enumerate("KMGT", 1)}
     | {f"{p}iB": 1024**i for i, p in enumerate("KMGT", 1)}
 )
-SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 DOLLARS = {"USD": 1.0, "": 1.0}
-MEMORY = {name: BYTES[name] for name in ("B", "KiB", "MiB", "GiB", "TiB")}
-UNKNOWN = "not measured"
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,6 +24,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     choose = commands.add_parser("choose", help="what to run within a memory, a time or a price, by recorded runs")
     choose.add_argument("--memory", metavar="SIZE", help="the most for weights and KV cache, such as 80GiB")
     choose.add_argument("--time", metavar="TIME", help="the most for one problem of many at once, such as 500ms or 2s")
+    choose.add_argument(
+        "--latency", metavar="TIME",
+        help="the most for one problem alone: not measured, so this only leaves out what takes longer even among many",
+    )  # fmt: skip
     choose.add_argument("--price", metavar="USD", help="the most for 1,000 problems; needs --per-hour")
     choose.add_argument("--per-hour", metavar="USD", help="what an hour of the machine that recorded the runs costs")
     choose.add_argument(
@@ -37,7 +38,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _choose(arguments: argparse.Namespace) -> None:
     from tts_study import paths
-    from tts_study.analysis.choosing import PROBLEMS, choices, comparable
+    from tts_study.analysis.choosing import PROBLEMS, SECONDS, choices, comparable, readable
     from tts_study.analysis.frontier import best_under, pareto
     from tts_study.analysis.side_by_side import Part
     from tts_study.runs.find import find_runs
@@ -47,6 +48,13 @@ def _choose(arguments: argparse.Namespace) -> None:
         "memory": quantity(arguments.memory, BYTES, "--memory"),
         "seconds": quantity(arguments.time, SECONDS, "--time"),
     }
+    latency = quantity(arguments.latency, SECONDS, "--latency")
+    if latency is not None:
+        limits["seconds"] = min(limits["seconds"] or math.inf, latency)
+        print(
+            "the latency of one problem alone is not measured in these runs: options are left out that take longer "
+            "than --latency even per problem of many at once; the others may or may not keep to it"
+        )
     price = quantity(arguments.price, DOLLARS, "--price")
     if price is not None:
         if per_hour is None:
@@ -63,11 +71,11 @@ def _choose(arguments: argparse.Namespace) -> None:
     _check_reachable(table, asked)
     best = best_under(table, **asked)
     print(f"\nthe most accurate option{' within these limits' if any(limits.values()) else ''}:")
-    print(shown(best.to_frame().T).to_string(index=False))
+    print(readable(best.to_frame().T).to_string(index=False))
     known = next((name for name in ("memory", "seconds") if table[name].notna().any()), None)
     if known:
         print(f"\noptions that no other one beats by {known}:")
-        print(shown(pareto(table, known)).to_string(index=False))
+        print(readable(pareto(table, known)).to_string(index=False))
     print(
         "\naccuracy: measured, with its 95 % interval over problems; memory: computed, weights (the PRM's too where it "
         "is asked) and KV cache of one problem; time: measured, a problem of many at once on the machine that recorded "
@@ -76,6 +84,8 @@ def _choose(arguments: argparse.Namespace) -> None:
 
 
 def _check_reachable(table: "pd.DataFrame", limits: dict[str, float]) -> None:
+    from tts_study.analysis.choosing import MEMORY, SECONDS, human
+
     for name, limit in limits.items():
         least = table[name].min()
         if least > limit:
@@ -103,26 +113,3 @@ def quantity(text: str | None, units: dict[str, float] | dict[str, int], option:
         raise UserError(f"{option} must be a positive number with one of the units {', '.join(filter(None, units))}, "
                         f"and {text!r} is not")  # fmt: skip
     return value
-
-
-def shown(options: "pd.DataFrame") -> "pd.DataFrame":
-    """The options in human units."""
-    table = options[["policy", "method", "n"]].copy()
-    table["accuracy"] = [
-        f"{100 * row.accuracy:.1f} % ({100 * row.low:.1f} to {100 * row.high:.1f})" for row in options.itertuples()
-    ]
-    table["memory"] = [human(value, MEMORY) for value in options["memory"]]
-    table["time"] = [human(value, SECONDS) for value in options["seconds"]]
-    table["time alone"] = UNKNOWN
-    table["price"] = ["not given" if math.isnan(value) else f"{value:.2g} USD" for value in options["price"]]
-    return table
-
-
-def human(value: float, units: dict[str, float] | dict[str, int]) -> str:
-    """A value in the largest unit in which it is at least 1."""
-    if math.isnan(value):
-        return UNKNOWN
-    name, size = max(
-        ((n, s) for n, s in units.items() if value >= s), key=lambda pair: pair[1], default=next(iter(units.items()))
-    )
-    return f"{value / size:.3g} {name}"
