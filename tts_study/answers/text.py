@@ -48,6 +48,8 @@ def closing(text: str, start: int) -> int | None:
 
 def split_outside(text: str, separator: str) -> list[str]:
     r"""Split at a separator (one LaTeX token, such as `,` or `\cup`) wherever it stands outside of all brackets."""
+    if separator not in text:
+        return [text]
     parts, start = [], 0
     for token, position, depth in _tokens(text):
         if token == separator and depth == 0:
@@ -58,6 +60,8 @@ def split_outside(text: str, separator: str) -> list[str]:
 
 def unwrap(text: str) -> tuple[str, str]:
     r"""The brackets around all of a text, as "()", "(]", "{}", `\{\}` ..., and what is inside; or "" and the text."""
+    if not text.startswith(("(", "[", "{", r"\{")):
+        return "", text
     first_closed = next((position for token, position, depth in _tokens(text) if depth == 0), None)
     if re.fullmatch(r"[(\[].*[)\]]|\{.*\}", text, re.DOTALL) and first_closed == len(text) - 1:
         return text[0] + text[-1], text[1:-1]
