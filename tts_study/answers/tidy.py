@@ -11,7 +11,7 @@ import re
 from tts_study.answers.extract import boxed
 from tts_study.answers.text import unwrap
 from tts_study.answers.thousands import without_thousands
-from tts_study.answers.typeset import END, NUMBER, Rewrite, plain_latex
+from tts_study.answers.typeset import END, NUMBER, Rewrite, plain_latex, rewriter
 from tts_study.answers.units import without_units
 
 MAX_WRAPPERS = 4  # braces, boxes and quotation marks around the whole answer
@@ -49,7 +49,8 @@ _MEANING: list[Rewrite] = [
     (r"^\s*(?:\\text\{)?\s*(?:(?i:(?:the )?(?:final )?answer(?: is|:)|about|approximately|approx\.?|roughly|"
      r"around|exactly|(?:is )?equal to)|~|\\approx)\s*\}?\s*"
      r"(?=[-+$\d.\\])", ""),
-    (r"^.*$", lambda text: without_units(text[0])),
+]  # fmt: skip
+_LAYOUT: list[Rewrite] = [
     (r"(?<=[\d})])\s*\\text\{\s*([a-zA-Z])\s*\}", r" \1 "),                              # 2\mathrm{e}
     (r"\\text\{([^{}]*)\}", r" \1 "),
     (rf"(?<!^)(?:[,;]\s*|\s*\(\s*|\s+){_INTEGER}\s*\)?\s*\.?\s*$", ""),                        # , k \in \mathbb{Z}
@@ -65,7 +66,7 @@ _MEANING: list[Rewrite] = [
     (r"\)\s*(?=\\frac|\d|\()", r")\\cdot "),                                                    # (8)\frac14
     (r"(?<=\d) (?=\d{3}(?!\d))", ""),                                                        # 10 080
 ]  # fmt: skip
-_REWRITES = [(re.compile(pattern), replacement) for pattern, replacement in _MEANING]
+_with_meaning, _laid_out = rewriter(_MEANING), rewriter(_LAYOUT)
 _QUOTED = re.compile(r"(\"|''|'|``|`)\s*(?P<inside>[^\"'`]+?)\s*(?:\"|''|'|``|`)\s*\.?", re.DOTALL)
 
 
@@ -73,9 +74,7 @@ def tidy(answer: str) -> str:
     """The answer, typeset in one way, without what says nothing about its value."""
     text = _unwrapped(answer)
     text = without_thousands(_unwrapped(plain_latex(text)))
-    for pattern, replacement in _REWRITES:
-        text = pattern.sub(replacement, text)
-    return _unwrapped(text)
+    return _unwrapped(_laid_out(without_units(_with_meaning(text))))
 
 
 def _unwrapped(text: str) -> str:

@@ -5,7 +5,7 @@ Everything here rewrites `\frac\pi6`, `√13`, `x⁴`, `{\color{blue}6}`, `2**10
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from tts_study.answers.text import closing
@@ -58,8 +58,8 @@ _REWRITES: list[Rewrite] = [
     (r"\s*\*\*\s*(-?\d+(?:\.\d+)?)", r"^{\1}"), (r"\s*\*\*\s*(?=[-\w({\\+])", "^"),            # 2**10
     (r"\*\*", ""),
     (r"&(lt|gt|le|ge|nbsp|amp);", lambda entity: _ENTITIES[entity[1]]),
-    (r"\\begin\{(aligned|align\*?|gathered|split|cases)\}((?:[^&]|&\s*=|&(?=[^&]*=))*)\\end\{\1\}",
-     lambda system: system[2].replace("&", "").replace(r"\\", ", ")),
+    (r"\\begin\{(?P<kind>aligned|align\*?|gathered|split|cases)\}(?P<lines>(?:[^&]|&\s*=|&(?=[^&]*=))*)\\end\{(?P=kind)\}",
+     lambda system: system["lines"].replace("&", "").replace(r"\\", ", ")),
     (r"\\\\\s*$|^\s*\\(?:approx|underline|#|,|;|!)" + END, ""),
     (r"\\(?:textcolor|color|colorbox)\s*(?:\[[^\]]*\])?\{[^{}]*\}|\\(?:[hv]space\*?|phantom|tag\*?|"
       r"label)\s*\{[^{}]*\}", ""),
@@ -103,7 +103,23 @@ _REWRITES: list[Rewrite] = [
      r"(?![\d.]*\s*/\s*\d)", r"^{\1}"),                                                      # 10^-6
     (r"(?<=\d)\s*[xX*]\s*(?=10\s*\^)", r"\\times "),                                        # 4.5 x 10^3
 ]  # fmt: skip
-_PATTERNS = [(re.compile(pattern), replacement) for pattern, replacement in _REWRITES]
+
+
+def rewriter(rewrites: Sequence[Rewrite]) -> Callable[[str], str]:
+    """What applies rewrites one after the other; a text in which none of them finds anything costs one search."""
+    patterns = [(re.compile(pattern), replacement) for pattern, replacement in rewrites]
+    first = re.compile("|".join(f"(?:{pattern})" for pattern, _ in rewrites))
+
+    def rewritten(text: str) -> str:
+        if first.search(text) is not None:
+            for pattern, replacement in patterns:
+                text = pattern.sub(replacement, text)
+        return text
+
+    return rewritten
+
+
+_rewritten = rewriter(_REWRITES)
 
 
 @lru_cache(maxsize=64)  # an answer is looked at first as a choice and then as a value
@@ -112,9 +128,7 @@ def plain_latex(answer: str) -> str:
     text = _SCRIPTS.sub(_script, answer)
     text = _VULGAR.sub(_vulgar, text).translate(_CHARACTERS)
     text = "".join(map(_digit, unicodedata.normalize("NFKC", text))).translate(_CHARACTERS)
-    for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
-    return braced(text)
+    return braced(_rewritten(text))
 
 
 def _script(run: re.Match[str]) -> str:
