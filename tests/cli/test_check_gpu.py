@@ -96,6 +96,7 @@ def test_what_cannot_be_checked_is_refused(arguments, told, capsys):
 
 
 @pytest.mark.engine
+@pytest.mark.full
 def test_everything_that_needs_no_gpu_is_checked_on_a_cpu(capsys, tmp_path):
     command = ["check-gpu", "--device", "cpu", "--offline", "tiny", "--n", "4", "--problems", "2", "--minutes", "60"]
     sizes = {"max_tokens": 48, "max_step_tokens": 24, "max_model_len": 1024, "max_num_seqs": 16, "kv_cache_gib": 0.2}

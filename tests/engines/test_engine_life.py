@@ -282,11 +282,11 @@ if __name__ == "__main__":
             wait(cell(n))
         except KeyboardInterrupt:
             return
-        raise SystemExit("not interrupted")
+        raise SystemExit(f"not interrupted after {seconds} s")
 
     interrupted(4, 3.0)  # while the engine starts
     wait(cell())
-    interrupted(2000, 1.0)  # while it samples
+    interrupted(8000, 0.5)  # while it samples, which takes seconds
     found = [wait(cell()), asyncio.run(cell()), asyncio.run(cell())]
     with ThreadPoolExecutor() as pool:
         found += pool.map(lambda _: asyncio.run(cell()), range(2))
@@ -294,7 +294,7 @@ if __name__ == "__main__":
     (engine,) = policy.engine._llm.engine_core.resources.engine_manager.processes
     threading.Timer(0.5, os.kill, (engine.pid, signal.SIGKILL)).start()  # idle, it would be replaced without a word
     try:
-        asyncio.run(cell(2000))
+        asyncio.run(cell(8000))
     except Exception as error:
         print("lost:", type(error).__name__, error, flush=True)
     assert asyncio.run(cell()) == found[0]
