@@ -212,7 +212,9 @@ def test_accuracy_against_a_price_shows_every_option_and_the_frontier(price, tmp
     assert_no_overlap(figure)
     assert_on_page(figure)
     frontier, *curves = figure.axes[0].lines
-    assert sum(len(line.get_xdata()) for line in curves) == len(table)
+    marked = [line for line in curves if line.get_marker() not in ("None", "_")]  # those of the intervals left out
+    assert sum(len(line.get_xdata()) for line in marked) == len(table)
+    assert "Best for its price" in [text.get_text() for text in figure.legends[0].get_texts()]
     assert frontier.get_ydata().tolist() == table["accuracy"].iloc[[0, -1]].tolist()
     assert not any("$" in text.get_text() for text in texts(figure)), "ticks are not left as formulas"
     assert pixels(figure, tmp_path).std() > 0.05

@@ -14,12 +14,13 @@ from tts_study.plots.style import PLACES, WIDTH, finish, label_of, looks, style
 
 # names of prices in tables, and the labels of their axes
 PRICE_LABELS = {
-    "flops_policy": "FLOPs per problem, policy only (log scale)",
-    "flops": "FLOPs per problem, policy and PRM (log scale)",
+    "flops_policy": "Compute per problem, policy only (log scale)",
+    "flops": "Compute per problem, policy and PRM (log scale)",
     "weights": "Weights in memory (log scale)",
     "memory": "Weights, and the KV cache of one problem (log scale)",
-    "seconds": "Seconds per problem (log scale)",
+    "seconds": "Time per problem, many at once (log scale)",
 }
+UNITS = {"flops_policy": "FLOP", "flops": "FLOP", "weights": "B", "memory": "B", "seconds": "s"}
 
 
 def small_against_large(options: pd.DataFrame, title: str, *, baseline: str = "greedy") -> Figure:
@@ -46,10 +47,11 @@ def small_against_large(options: pd.DataFrame, title: str, *, baseline: str = "g
 
 
 def accuracy_against_price(options: pd.DataFrame, price: str, title: str, *, frontier: pd.DataFrame) -> Figure:
-    """Accuracy of every option against its price, each strategy's budgets joined, and the frontier above them.
+    """Accuracy of every option against its price, each strategy's budgets joined, with 95 % bands, and the frontier.
 
     Args:
-        options: columns policy, method, n, accuracy and the price, as of `frontier.options`, smallest policy first.
+        options: columns policy, method, n, accuracy, low, high and the price, as of `frontier.options`, smallest
+            policy first.
         price: one of `PRICE_LABELS`.
         title: of the figure.
         frontier: the options that no other beats, as of `frontier.pareto`.
@@ -60,12 +62,17 @@ def accuracy_against_price(options: pd.DataFrame, price: str, title: str, *, fro
         axes.step(frontier[price], frontier["accuracy"], where="post", color="0.75", lw=5, zorder=1)
         for (policy, method), rows in options.dropna(subset=[price]).groupby(["policy", "method"], sort=False):
             axes.plot(rows[price], rows["accuracy"], color=colors[policy], marker=drawn[method].marker, lw=1.6, ms=7)
+            if len(rows) > 1:
+                axes.fill_between(rows[price], rows["low"], rows["high"], color=colors[policy], alpha=0.12, lw=0)
+            else:
+                error = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
+                axes.errorbar(rows[price], rows["accuracy"], error, color=colors[policy], elinewidth=1.2, capsize=3)
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(EngFormatter(unit="B" if price in ("weights", "memory") else ""))
+        axes.xaxis.set_major_formatter(EngFormatter(unit=UNITS[price]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(PRICE_LABELS[price])
         label_accuracy(axes, title)
-        return _with_legend(figure, options, colors)
+        return _with_legend(figure, options, colors, Line2D([], [], color="0.75", lw=5, label="Best for its price"))
 
 
 def policy_colors(policies: Sequence[str]) -> dict[str, tuple[float, float, float]]:
@@ -74,7 +81,9 @@ def policy_colors(policies: Sequence[str]) -> dict[str, tuple[float, float, floa
     return dict(zip(policies, shades, strict=True))
 
 
-def _with_legend(figure: Figure, drawn: pd.DataFrame, colors: Mapping[str, tuple[float, float, float]]) -> Figure:
+def _with_legend(
+    figure: Figure, drawn: pd.DataFrame, colors: Mapping[str, tuple[float, float, float]], *more: Line2D
+) -> Figure:
     """Colours distinguish the policies, markers the strategies."""
     policies, methods = set(drawn["policy"]), drawn["method"].unique()
     handles = [
@@ -83,5 +92,5 @@ def _with_legend(figure: Figure, drawn: pd.DataFrame, colors: Mapping[str, tuple
     for look in looks(sorted(methods, key=lambda name: [*PLACES, name].index(name))).values():
         handles.append(Line2D([], [], color="0.3", marker=look.marker, ls="", ms=7, label=look.label))
     sns.despine(figure)
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.legend(handles=[*handles, *more], loc="outside lower center", ncols=4)
     return finish(figure)
