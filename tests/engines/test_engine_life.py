@@ -270,6 +270,7 @@ from tts_study.engines.settings import PolicySettings
 from tts_study.records import Problem
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as a kernel does; behind a shell's & it is ignored
     policy = VllmPolicy(PolicySettings(model=sys.argv[1], dtype="float32", max_tokens=200, **{SHARED}))
     prompt = policy.prompt(Problem("a", "Start with 4, add 5.", "9"))
 
