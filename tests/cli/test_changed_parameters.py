@@ -25,7 +25,7 @@ FEW = 24  # problems
 CHANGES = {
     "00_walkthrough": [
         ("*", dict(n=5, problem=3), ""),
-        ("*", dict(search_n=8), "Left out: no run is recorded for beam_search by 1b at n = 8, seed 0"),
+        ("", dict(search_n=8), "Left out: no run is recorded for beam_search by 1b at n = 8, seed 0"),
         ("*", dict(problem=99), "problem must be from 0 to 19, and 99 is not"),
         ("", dict(explored_n=128), "Left out: no run is recorded for best_of_n by 1b at n = 128"),
         ("", dict(policy="3b", n=16), ""),
@@ -37,7 +37,7 @@ CHANGES = {
     ],
     "01_best_of_n": [
         ("*", dict(n=10, aggregation="last"), ""),
-        ("*", dict(n=128, seeds=[0, 7]), "left out: seed 7, for which nothing is recorded at n = 16"),
+        ("", dict(n=128, seeds=[0, 7]), "left out: seed 7, for which nothing is recorded at n = 16"),
         ("", dict(n=1), ""),
         ("", dict(policy="3b"), "left out: seed 1, for which nothing is recorded at n = 16"),
         ("", dict(policy="70b"), "no run is recorded for best_of_n by 70b at n = 64"),
@@ -50,7 +50,7 @@ CHANGES = {
         ("", dict(runs="out/nowhere"), "there is no "),
     ],
     "02_weighted_best_of_n": [
-        ("*", dict(n=5), ""),
+        ("", dict(n=5), ""),
         ("*", dict(n=0), "n must be at least 1, and 0 is not"),
         ("", dict(n=128), "24 problems x 64 completions by 1b, scored by aggregation min; not recorded, and left out"),
         ("", dict(n=1), ""),
@@ -78,7 +78,7 @@ CHANGES = {
         ("", dict(seed=1), "no run is recorded for beam_search by 1b at n = 4, seed 1"),
     ],
     "04_dvts": [
-        ("*", dict(ns=[8, 32]), "24 problems by 1b: DVTS in subtrees of 4; not recorded, and left out: beam_search"),
+        ("", dict(ns=[8, 32]), "24 problems by 1b: DVTS in subtrees of 4; not recorded, and left out: beam_search"),
         ("*", dict(beam_width=8), "no run is recorded for dvts by 1b at n = 64, seed 0, beam width 8"),
         ("", dict(ns=[4, 16]), ""),
         ("", dict(ns=[128]), "no run is recorded for"),
@@ -90,7 +90,7 @@ CHANGES = {
         ("", dict(beam_width=2.5), "beam_width must be a whole number, and 2.5 is not"),
     ],
     "05_compute_optimal": [
-        ("*", dict(ns=[4, 32], folds=2), "24 problems by 1b; not recorded, and left out: beam_search at n = 32"),
+        ("", dict(ns=[4, 32], folds=2), "24 problems by 1b; not recorded, and left out: beam_search at n = 32"),
         ("*", dict(probe="4"), "probe must be a whole number, and '4' is a str"),
         ("", dict(probe=100), "a probe of 100 completions cannot be taken from 64"),
         ("", dict(probe=8, policy="3b"), ""),

@@ -19,7 +19,7 @@ from tts_study.plots.style import SCORE_COLORS
 from tts_study.records import Completion, Node
 
 METHODS = ("majority", "best", "weighted", "pass")
-HOSTILE = [r"$x_{", r"\input{/etc/passwd}", r"\frac{", "$$", "\x00\x1b", "用", "\ud800", "a\n\nb\tc", "x" * 100_000]
+HOSTILE = [r"$x_{", r"\input{/etc/passwd}", r"\frac{", "$$", "\x00\x1b", "用", "\ud800", "a\n\nb\tc", "x" * 20_000]
 
 
 def table(ns: tuple[int, ...] = (1, 4, 16, 64), levels: tuple[int, ...] = (1, 2, 3, 4, 5)) -> pd.DataFrame:
