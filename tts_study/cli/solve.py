@@ -19,7 +19,7 @@ MOST_TEXT = 100  # characters of a step that a line shows
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `solve`."""
     solve = commands.add_parser("solve", help="answer one question of your own; needs no right answer")
-    solve.add_argument("question", help='such as "Start with 42, add 17, multiply by 2."')
+    solve.add_argument("question", help='such as "Start with 42, subtract 17, multiply by 3."')
     add_profile(solve)
     solve.add_argument("--strategy", default="best_of_n", help="as of `run`; best_of_n by default")
     add_options(solve)
