@@ -313,6 +313,16 @@ def test_a_replay_of_what_was_not_recorded_is_refused(project, asked, told):
     assert told in str(error.value)
 
 
+def test_a_replay_is_refused_for_a_data_set_of_another_name(project):
+    data = project / "data" / "micro" / "test.jsonl"
+    other = data.with_name("other.jsonl")
+    other.write_bytes(data.read_bytes())
+    with pytest.raises(UserError, match="dataset.name is 'data/micro/test.jsonl' there and 'data/micro/other.jsonl' here"):
+        replayed(dataset=str(other))
+    given = project / "data" / "runs" / "micro" / "1b-best_of_n-n4-seed0.jsonl.gz"
+    assert replayed(dataset=str(other), runs=[given]).problems == PROBLEMS, "a run that is given by name is taken"
+
+
 def test_a_replay_is_refused_once_weights_or_problems_have_changed(project):
     weights = project / "data" / "micro" / "1b" / "model.safetensors"
     weights.write_bytes(b"trained anew")

@@ -32,11 +32,14 @@ def recorded(spec: RunSpec, given: Given = ()) -> Run:
         UserError: a run that may contain it is damaged.
     """
     folder, differs = paths.data() / "runs" / spec.profile.name, ""
+    chosen, name = {path for path, _ in given}, {"name": spec.header["dataset"]["name"]}
     for path, wider in (*_among(spec, given), *_candidates(spec, folder)):
         run = store.load(path)
         try:
-            # a part of the recorded problems may be asked for: `Run.of` compares those one by one
-            store.check_header(path, run.header, wider.header | {"dataset": run.header.get("dataset", {})})
+            # a part of the recorded problems may be asked for: `Run.of` compares those one by one; what a user gives
+            # may have another name for the same data set, such as a file's
+            dataset = run.header.get("dataset", {}) | ({} if path in chosen else name)
+            store.check_header(path, run.header, wider.header | {"dataset": dataset})
             return run.of(spec.problems)
         except UserError as error:
             differs = differs or str(error)
