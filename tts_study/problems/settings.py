@@ -1,6 +1,6 @@
 """The settings of a data set: where the problems are, and which of them to ask."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,14 @@ class DataSettings:
     dataset_subjects: str | None = None
     dataset_ids: str | None = None
     dataset_skip_ids: str | None = None
-    problem_column: str = "problem"
-    answer_column: str = "answer"
-    id_column: str = "unique_id"
-    level_column: str = "level"
-    subject_column: str = "subject"
-    solution_column: str = "solution"
+    problem_column: str = Columns.problem
+    answer_column: str = Columns.answer
+    id_column: str = Columns.id
+    level_column: str = Columns.level
+    subject_column: str = Columns.subject
+    solution_column: str = Columns.solution
 
     @property
     def columns(self) -> Columns:
         """The names of the columns."""
-        return Columns(
-            self.problem_column, self.answer_column, self.id_column,
-            self.level_column, self.subject_column, self.solution_column,
-        )  # fmt: skip
+        return Columns(**{each.name: getattr(self, f"{each.name}_column") for each in fields(Columns)})
