@@ -5,18 +5,21 @@ where there are enough of them; p-values are corrected for all tests of the page
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
+from tts_study.analysis.experiment import Experiment
 from tts_study.analysis.grid import Grid
 from tts_study.analysis.inference import Floats, PairedTest, holm, paired_test
 from tts_study.micro.problems import check_steps, parse_problem
 from tts_study.records import Problem, SearchResult
 from tts_study.strategies import tree
-from tts_study.study import Experiment, Study
+from tts_study.study import Study
 
 METHODS = ("greedy", "majority", "best", "weighted", "beam_search", "dvts")
 POLICIES = ("1b", "3b")
+LARGER = ("8b", "70b")  # which decode greedily
 NS = (1, 4, 16, 64)
 SEED = 0
 Place = tuple[str, str, int]  # policy, method, n
@@ -57,7 +60,7 @@ CLAIMS = (
 
 def rows() -> list[tuple[Claim, str, PairedTest, float]]:
     """Each claim for each small policy: its test, and its p-value corrected for all of them."""
-    grids = {policy: _grid(policy) for policy in ("1b", "3b", "8b", "70b")}
+    grids = {policy: _grid(policy) for policy in (*POLICIES, *LARGER)}
     problems = Study("micro").problems
     level_P = np.array([problem.level for problem in problems])
     family_P = np.array([f"{problem.subject} {problem.level}" for problem in problems])
@@ -94,7 +97,7 @@ def by_subject() -> str:
     subject_P = np.array([problem.subject for problem in problems])
     subjects = np.unique(subject_P)
     lines = [f"| policy | method | all | {' | '.join(subjects)} |", "| --- | --- |" + " ---: |" * (len(subjects) + 1)]
-    for policy in ("1b", "3b", "8b", "70b"):
+    for policy in (*POLICIES, *LARGER):
         grid = _grid(policy)
         for method in grid.strategies:
             solved_P = grid.of(method)[1][-1]
@@ -110,9 +113,10 @@ def verdict(test: PairedTest, p: float) -> str:
     return "supported" if test.difference > 0 else "not supported: the opposite"
 
 
+@cache  # two of the tables need it
 def _grid(policy: str) -> Grid:
     with Study("micro", policy=policy, seed=SEED) as study:
-        if policy not in POLICIES:
+        if policy in LARGER:
             return study.grid(["greedy"], [1]).grid
         return study.grid(METHODS, NS).grid
 
