@@ -67,9 +67,7 @@ def _run(arguments: argparse.Namespace) -> None:
             from tts_study.runs.ray import run_on_ray
             from tts_study.runs.workers import Limits
 
-            given = {
-                name: getattr(arguments, f"{name}_limit") for name in LIMITS if getattr(arguments, f"{name}_limit")
-            }
+            given = {name: limit for name in LIMITS if (limit := getattr(arguments, f"{name}_limit"))}
             cluster = {"address": arguments.ray or None, "workers": arguments.workers, "limits": Limits(**given)}
             return await run_on_ray(spec, path=path, shard=shard, **cluster)
         finally:

@@ -82,7 +82,7 @@ class Worker:
 
 @dataclass(eq=False)
 class _Member:
-    """A worker as the driver sees it: its engines are up, and it has so many problems in hand."""
+    """A worker as the driver sees it: whether its engines are up, and how many problems it has in hand."""
 
     actor: Any
     up: bool = False
@@ -214,7 +214,7 @@ class Workers:
 
         try:
             await self._prepare(member)
-        except Exception as error:  # whatever it was: if it was the last worker, everyone who waits is told
+        except Exception as error:  # whatever it was: after the last worker, every waiting problem ends with it
             ray.kill(member.actor)
             self._members.remove(member)
             self._last_reason = error

@@ -81,5 +81,5 @@ def compare_scores(profile: Profile, args: dict, measured: Measured, on_gpu: boo
         expected = logits[:, [bad, good]].softmax(-1)[:, 1].tolist()
         differences += [abs(a - b) for a, b in zip(expected, scores, strict=False)]
     mean, most = statistics.mean(differences), max(differences)
-    told = f"{len(differences)} steps in {profile.dtype}: differ from transformers by {mean:.4f}, at most {most:.4f}"
-    return ("ok" if mean < 0.01 else "differs" if mean < 0.05 else "FAILED"), told
+    said = f"{len(differences)} steps in {profile.dtype}: differ from transformers by {mean:.4f}, at most {most:.4f}"
+    return ("ok" if mean < 0.01 else "differs" if mean < 0.05 else "FAILED"), said

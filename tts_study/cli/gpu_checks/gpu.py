@@ -89,8 +89,8 @@ async def _seeds(policy: VllmPolicy, problems: Sequence[Problem]) -> tuple[Verdi
     if first != again or len(set(first)) == 1 or [generation.token_ids for generation in other] == first:
         return "FAILED", "the same seed gave other samples, or another seed the same: results cannot be repeated"
     same = sum(a == b for a, b in zip(first, beside, strict=True))
-    told = f"4 of 4 samples the same when drawn again alone, {same} of 4 beside {4 * len(problems) - 4} others"
-    return ("ok" if same == 4 else "differs"), told + ("" if same == 4 else ": rounding depends on the batch")
+    said = f"4 of 4 samples the same when drawn again alone, {same} of 4 beside {4 * len(problems) - 4} others"
+    return ("ok" if same == 4 else "differs"), said + ("" if same == 4 else ": rounding depends on the batch")
 
 
 async def _sample_and_score(
@@ -121,13 +121,13 @@ async def _sample_and_score(
                 text = token_ids[: positions[-1] + 1][: prm.settings.max_model_len]
                 measured.texts["scoring"].append(text)
                 measured.judged.append((text, tuple(p for p in positions if p < len(text)), scores))
-    told = (
+    said = (
         f"{measured.generated:,} tokens in {sampling:.1f} s, then {len(measured.texts['scoring']):,} distinct "
         f"solutions in {measured.seconds['scoring']:.1f} s"
     )
     every = [score for _, _, scores in measured.judged for score in scores]
     good = every and all(0 <= score <= 1 for score in every)
-    return ("ok", told) if good else ("FAILED", f"{told}: scores are missing, or not between 0 and 1")
+    return ("ok", said) if good else ("FAILED", f"{said}: scores are missing, or not between 0 and 1")
 
 
 async def _search(
@@ -146,8 +146,8 @@ async def _search(
     measured.texts[name] = [text for problem, found in both for text in packed(_read(prm, problem, found))]
     generated = sum(result.cost.generated for result in results)
     complete = all(len(result.completions) == n for result in results)
-    told = f"{len(problems)} problems, n = {n}: {generated:,} tokens in {measured.seconds[name]:.1f} s"
-    return ("ok", told) if complete else ("FAILED", f"{told}, but fewer than n completions")
+    said = f"{len(problems)} problems, n = {n}: {generated:,} tokens in {measured.seconds[name]:.1f} s"
+    return ("ok", said) if complete else ("FAILED", f"{said}, but fewer than n completions")
 
 
 def _read(prm: VllmPRM, problem: Problem, result: SearchResult) -> Texts:
@@ -177,9 +177,9 @@ def _add_ratios(report: Report, measured: Measured) -> None:
 
 async def _rates(profile: Profile, measured: Measured, on_gpu: bool) -> tuple[Verdict, str]:
     rate = measured.generated / measured.seconds["sampling"]
-    told = f"{rate:,.0f} generated a second"
+    said = f"{rate:,.0f} generated a second"
     if not on_gpu or profile.policy not in ASSUMED:
-        return "ok", told + (", nothing assumed of this policy" if on_gpu else ", on a CPU")
+        return "ok", said + (", nothing assumed of this policy" if on_gpu else ", on a CPU")
     assumed = ASSUMED[profile.policy]
-    told += f"; docs/scale.md assumes {assumed:,} of {profile.policy} on H100s: {rate / assumed:.2f} times that"
-    return ("ok" if rate > assumed / 2 else "slow"), told
+    said += f"; docs/scale.md assumes {assumed:,} of {profile.policy} on H100s: {rate / assumed:.2f} times that"
+    return ("ok" if rate > assumed / 2 else "slow"), said

