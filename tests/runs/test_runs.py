@@ -317,7 +317,8 @@ def test_a_replay_is_refused_for_a_data_set_of_another_name(project):
     data = project / "data" / "micro" / "test.jsonl"
     other = data.with_name("other.jsonl")
     other.write_bytes(data.read_bytes())
-    with pytest.raises(UserError, match="dataset.name is 'data/micro/test.jsonl' there and 'data/micro/other.jsonl' here"):
+    there, here = "data/micro/test.jsonl", "data/micro/other.jsonl"
+    with pytest.raises(UserError, match=f"dataset.name is '{there}' there and '{here}' here"):
         replayed(dataset=str(other))
     given = project / "data" / "runs" / "micro" / "1b-best_of_n-n4-seed0.jsonl.gz"
     assert replayed(dataset=str(other), runs=[given]).problems == PROBLEMS, "a run that is given by name is taken"
