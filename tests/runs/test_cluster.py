@@ -40,7 +40,7 @@ TREE = {"": [r"\boxed{2}", r"\boxed{3}"]}
 SCORES = {r"\boxed{2}": 0.9, r"\boxed{3}": 0.1}
 PROBLEMS = tuple(Problem(f"p{i}", f"What is {i} and one?", "2") for i in range(24))
 in_pool = pytest.mark.asyncio(loop_scope="module")
-REPLY = 4.0  # seconds within which a worker of the pool must reply
+REPLY = 8.0  # seconds within which a worker of the pool must reply
 
 
 class Policy(ScriptedPolicy):
@@ -162,8 +162,8 @@ async def search(path, solver, problems=PROBLEMS, workers=1):
     )
 
 
-async def search_and_close(path, make, **options):
-    solver = Workers(make, workers=1, each=2, **options)
+async def search_and_close(path, make, limits=Limits(place=60), **options):  # noqa: B008
+    solver = Workers(make, workers=1, each=2, limits=limits, **options)
     try:
         return await search(path, solver)
     finally:
@@ -250,10 +250,16 @@ async def test_a_problem_that_kills_or_stalls_its_worker_is_sent_again_alone(poo
     assert re.search("an engine was lost each time it was tried, also alone: Actor", str(error.value))
     assert len(store.load(tmp_path / "run.jsonl").problems) == len(PROBLEMS)
     names = [name for _, name in asked()]
-    assert names.count("poison") == names.count("hang") == names.count("stop") == 2
+    # once, if it was in the hands of a worker that another one ended before it began
+    assert {names.count("poison"), names.count("hang"), names.count("stop")} <= {1, 2}
     for stopped in {process for process, name in asked() if name == "stop"}:
         await until(lambda stopped=stopped: not psutil.pid_exists(stopped))
-    await pool.solver.close()  # the tests below need its place
+
+
+@in_pool
+async def test_a_closed_pool_leaves_its_place_to_others(pool):
+    await pool.solver.close()  # also when a test above has failed
+    await until(lambda: ray.available_resources().get("CPU") == 2)
 
 
 @pytest.mark.full
@@ -279,7 +285,7 @@ async def test_a_node_killed_in_the_middle_costs_no_problem(make, tmp_path):
 )
 async def test_when_no_worker_is_left_or_coming_all_are_told_why(one_node, make, tmp_path, second, told):
     make.starts = ("work", second)
-    searching = asyncio.create_task(search_and_close(tmp_path / "run.jsonl", make, limits=Limits(start=2)))
+    searching = asyncio.create_task(search_and_close(tmp_path / "run.jsonl", make, limits=Limits(place=60, start=2)))
     await until(lambda: len(make.asked()) > 5)
     os.kill(make.asked()[0][0], signal.SIGKILL)
     with pytest.raises(RunStopped, match=told):

@@ -182,7 +182,8 @@ class Workers:
         try:
             result: SearchResult = await _reply(ref, self._limits.problem)
         except TimeoutError:
-            ray.kill(member.actor, no_restart=False)
+            if member.up:  # else another request found out first, and what a second call would kill is the next worker
+                ray.kill(member.actor, no_restart=False)
             raise WorkerLost(f"a worker did not reply within {self._limits.problem:g} s") from None
         return result
 
