@@ -11,7 +11,7 @@ PACKAGE = Path(tts_study.__file__).parent
 MADE = "micro"  # how the micro world was made: not part of what a user imports
 LONGEST = 250  # lines of a file
 IMPORTS = ("import tts_study", "from tts_study import Study")
-STRATEGY = "particle_filter"  # the one that was added last
+STRATEGY = "rebase"  # the one that was added last
 
 
 def rooms_report() -> str:

@@ -100,4 +100,4 @@ def test_a_search_bench_tells_ratios_to_its_floor():
 
 def test_the_package_has_few_rooms_and_a_strategy_is_one_file():
     assert len(rooms.entries()) <= 16
-    assert rooms.files_naming(rooms.STRATEGY) == ["strategies/particle_filter.py"]
+    assert rooms.files_naming(rooms.STRATEGY) == ["strategies/rebase.py"]

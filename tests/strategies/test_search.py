@@ -1,6 +1,7 @@
 """Beam search and DVTS on trees that are worked out by hand, and on random ones that keep the same promises."""
 
 import asyncio
+import math
 import random
 from collections import Counter
 from dataclasses import replace
@@ -15,10 +16,11 @@ from tts_study.records import Cost, Generation, Node, Problem, Sampled
 from tts_study.runs.lines import read_result, write_result
 from tts_study.runs.run import run_strategy
 from tts_study.runs.store import load
-from tts_study.strategies import tree
+from tts_study.strategies import SEARCHES, tree
 from tts_study.strategies.beam_search import beam_search
 from tts_study.strategies.dvts import dvts
 from tts_study.strategies.particle_filter import particle_filter
+from tts_study.strategies.rebase import rebase
 
 PROBLEM = Problem("p", "What is it ?", "5")
 OPTIONS = dict(seed=0, beam_width=2, max_steps=9, max_tokens=99, lookahead=0, aggregation="last")
@@ -141,6 +143,50 @@ def test_a_particle_that_is_not_finished_in_time_is_marked_and_a_cut_one_does_no
     assert set(texts(result)) == {"a", "b/x"}
     assert not any(completion.finished for completion in result.completions)
     assert {node.fate for node in result.tree if node.text == "x"} == {"cut"}
+
+
+DOUBLED = 0.5 / math.log(2)  # a balance temperature at which a reward that is higher by 0.5 doubles the share
+
+
+def rebased(policy, scores, n, temperature=DOUBLED, **options):
+    asked = dict(n=n, seed=0, max_tokens=99, aggregation="last", balance_temperature=temperature) | options
+    return asyncio.run(rebase(PROBLEM, policy, ScriptedPRM(scores), **asked))
+
+
+def test_rebase_of_a_tree_worked_out_by_hand():
+    policy = ScriptedPolicy({
+        "": ["a", "b", "c"], "a": ["x", "y"], "b": ["z"], "c": ["never asked"],
+        "a\n\ny": ["e"],
+    })  # fmt: skip
+    result = rebased(policy, {"a": 1.0, "b": 0.5, "c": 0.0, "x": 0.9, "y": 0.1, "z": 0.2, "e": 0.3}, n=3)
+    # weights 4 : 2 : 1 of a budget of 3 are 1.71, 0.86 and 0.43: one for a, and the two that are left for b and a
+    assert asked(policy) == [("", 3), ("a", 2), ("b", 1), ("a/y", 1)], "x and z have ended: one sample is left"
+    assert shown(result) == [
+        "a: kept", "b: kept", "c: pruned",
+        "a/x: finished", "a/y: kept", "b/z: finished",
+        "a/y/e: finished",
+    ]  # fmt: skip
+    assert texts(result) == ["a/x", "b/z", "a/y/e"]
+    assert result.subtree == 3
+    assert len({request.seed for request in policy.requests}) == 4
+    assert result.cost.generated == sum(node.tokens for node in result.tree)
+
+
+def test_in_rebase_a_finished_step_takes_one_of_the_budget_and_gets_no_share():
+    policy = ScriptedPolicy({"": ["a", "b", "c", "c"], "b": ["x"], "c": ["x"]})
+    result = rebased(policy, {"a": 1.0, "b": 0.5, "c": 0.5, "x": 0.5}, n=4)
+    assert asked(policy) == [("", 4), ("b", 1), ("c", 1), ("c", 1)], "copies of c have a share each"
+    assert texts(result) == ["a", "b/x", "c/x", "c/x"]
+
+
+def test_a_cold_rebase_grows_the_best_step_only_and_a_hot_one_all_alike():
+    tree_ = {"": ["a", "b", "c", "c"], "a": ["x"], "b": ["x"], "c": ["x"]}
+    cold, hot = ScriptedPolicy(tree_), ScriptedPolicy(tree_)
+    scores = {"a": 0.5, "b": 0.6, "c": 0.0, "x": 0.5}
+    rebased(cold, scores, n=4, temperature=0.0)
+    rebased(hot, scores, n=4, temperature=1e6)
+    assert asked(cold)[1:] == [("b", 4)]
+    assert asked(hot)[1:] == [("a", 1), ("b", 1), ("c", 1), ("c", 1)]
 
 
 def test_dvts_of_a_tree_worked_out_by_hand():
@@ -400,6 +446,33 @@ def test_every_search_keeps_its_promises(strategy, beam_width, n_beams, options)
 
 
 @settings(max_examples=50, deadline=None)
+@given(
+    n=st.integers(1, 9), temperature=st.sampled_from([0.0, 0.05, 0.3, 5.0]),
+    seed=st.integers(0, 99), max_steps=st.integers(1, 6), max_tokens=st.integers(1, 20),
+)  # fmt: skip
+def test_rebase_shares_out_all_of_its_budget(n, temperature, seed, max_steps, max_tokens):
+    result = asyncio.run(rebase(
+        PROBLEM, DicePolicy(), ScriptedPRM(dice_score), n=n, seed=seed, max_tokens=max_tokens, max_steps=max_steps,
+        balance_temperature=temperature, aggregation="last",
+    ))  # fmt: skip
+    grown = result.tree
+    assert len(result.completions) == n
+    assert result.cost.generated == sum(node.tokens for node in grown)
+    parents = {node.parent for node in grown}
+    assert all((i in parents) == (node.fate == "kept") for i, node in enumerate(grown))
+    left = n
+    for depth in range(1, max(len(tree.path(grown, i)) for i in range(len(grown))) + 1):
+        at_depth = [(i, node) for i, node in enumerate(grown) if len(tree.path(grown, i)) == depth]
+        assert len(at_depth) == left
+        left -= sum(node.fate in ("finished", "cut") for _, node in at_depth)
+        children = Counter(node.parent for node in grown)
+        rewards = sorted((node.value, children[i]) for i, node in at_depth if node.fate in ("kept", "pruned"))
+        assert all(
+            fewer <= more for (low, fewer), (high, more) in zip(rewards, rewards[1:], strict=False) if low < high
+        )
+
+
+@settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 10**6), beam_width=st.integers(1, 3), small=st.integers(1, 3), more=st.integers(1, 3))
 def test_the_first_subtrees_of_a_large_dvts_run_are_those_of_a_small_one(seed, beam_width, small, more):
     few, many = (
@@ -410,10 +483,11 @@ def test_the_first_subtrees_of_a_large_dvts_run_are_those_of_a_small_one(seed, b
     assert first == [replace(completion, leaf=None) for completion in few.completions]
 
 
-@pytest.mark.parametrize("strategy", ["beam_search", "dvts"])
+@pytest.mark.parametrize("strategy", ["beam_search", "dvts", "particle_filter", "rebase"])
 async def test_problems_searched_together_give_what_each_gives_alone(tmp_path, strategy):
     problems = tuple(Problem(f"test/{i}", f"What is {i} ?", "5") for i in range(5))
-    options = {name: value for name, value in OPTIONS.items() if name != "seed"}
+    search = SEARCHES[strategy]
+    options = {name: OPTIONS[name] for name in (*search.defaults, *search.from_profile) if name in OPTIONS}
 
     async def run(name, chosen):
         return await run_strategy(
@@ -427,4 +501,4 @@ async def test_problems_searched_together_give_what_each_gives_alone(tmp_path, s
     assert load(tmp_path / "all").of(problems) == together
     graded = grade(together.problems, together.results)
     assert graded.groups_P_N.shape == (5, 8)
-    assert graded.subtree == (8 if strategy == "beam_search" else 2)
+    assert graded.subtree == (2 if strategy == "dvts" else 8)
