@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tts_study import cli
+from tts_study import cli, paths
 from tts_study.analysis import accuracy, replayed
 from tts_study.analysis.grading import grade
 from tts_study.errors import UserError
+from tts_study.problems.load import load_problems
+from tts_study.profiles import load_profile
 from tts_study.records import Completion, Cost, Problem, SearchResult
-from tts_study.runs import store
+from tts_study.runs import blog, store
 from tts_study.runs.export import as_dataset, config_name, published_rows, push, write
 from tts_study.runs.published import is_scored, load_published, unmatched
 from tts_study.runs.store import Run
@@ -265,7 +267,7 @@ def test_a_set_without_scores_or_levels_gives_what_it_can(capsys, tmp_path):
     ("more", "told"),
     [
         (["--dataset", "missing.jsonl"], "there is no file missing.jsonl"),
-        (["--dataset", "{set}", "--config", "a", "--config", "b"], "1 --dataset and 2 --config do not match"),
+        (["--dataset", "{set}", "--config", "a", "--config", "b"], "1 data sets and 2 configurations do not match"),
         (["--dataset", "{set}", "--dataset", "{set}"], "two data sets are called 'published'"),
         (["--dataset", "{set}", "--dataset", "{other}"], "two data sets give majority at n = 1"),
         (["--dataset", "{beam}", "--rule", "weighted"], "there is nothing to draw by 'weighted'"),
@@ -306,6 +308,63 @@ def test_the_command_exports_a_run_that_the_other_replays(capsys, tmp_path, run_
     expected = accuracy.table(accuracy.solved(grade(run.problems, run.results)))
     got = pd.read_csv(tmp_path / "out" / "accuracy.csv").drop(columns=["dataset", "strategy"])
     pd.testing.assert_frame_equal(got, expected, rtol=1e-5)
+
+
+def test_a_recorded_run_in_the_blogs_columns_gives_the_accuracies_that_the_run_gives(tmp_path, monkeypatch):
+    monkeypatch.setattr(blog, "RECORDED", ("1b-beam_search-n4",))
+    for _ in range(2):  # files of before are replaced
+        runs = blog.load(blog.of_recorded(tmp_path, 12))
+    assert list(runs) == ["1b-beam_search-n4"]
+    there = replayed.accuracies(runs, replayed.grade_all(runs), aggregation="min").set_index("method")["accuracy"]
+    path = paths.data() / "runs" / "micro" / "1b-beam_search-n4-seed0.jsonl.gz"
+    recorded = store.load(path).of(load_problems(load_profile("micro"), 12))
+    here = accuracy.table(accuracy.solved(grade(recorded.problems, recorded.results), ns=[4], aggregation="min"))
+    assert there.to_dict() == here.set_index("method")["accuracy"].to_dict()
+
+
+def test_the_blogs_sets_are_asked_for_by_their_names(monkeypatch):
+    import datasets
+
+    four = {"completions": ["\\boxed{2}"] * 4, "scores": [[0.5]] * 4}
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *names, **_: asked.append(names) or [ROW | four])
+    runs = blog.load(blog.of_blog(seed=3))
+    names = [
+        f"HuggingFaceH4/Llama-3.2-1B-Instruct-{kind}-completions"
+        for kind in ("best-of-N", *4 * ["beam-search"], "DVTS")
+    ]
+    assert [name for name, _ in asked] == names
+    searched = "HuggingFaceH4_MATH-500--T-0.8--top_p-1.0--n-{}--m-4--iters-40--look-0--seed-3--agg_strategy-last"
+    assert [config for _, config in asked[1:]] == [searched.format(n) for n in (4, 16, 64, 256, 256)]
+    assert asked[0][1] == searched.format(256).replace("m-4--iters-40--look-0", "max_tokens-2048--bsz-8")
+    assert [run.header["strategy"] for run in runs.values()] == ["best_of_n", *4 * ["beam_search"], "dvts"]
+
+
+def test_without_a_network_the_blogs_sets_are_refused_in_one_sentence(monkeypatch):
+    import datasets
+
+    def unreachable(*_, **__):
+        raise ConnectionError("Couldn't reach the Hub\nand more")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    with pytest.raises(
+        UserError, match=r"cannot load the data set 'HuggingFaceH4/\S+' .* hub: Couldn't reach the Hub$"
+    ):
+        blog.load(blog.of_blog())
+
+
+def test_methods_are_compared_by_level_at_the_n_that_all_have(tmp_path):
+    wide = {"completions": ["\\boxed{2}"] * 4, "scores": [[0.5]] * 4}
+    rows = [ROW, OTHER], [ROW | wide, OTHER | wide]
+    names = "sampled.jsonl", "beam-n2.jsonl", "beam-n4.jsonl"
+    files = [written(tmp_path, *rows[i], name=name) for i, name in zip((1, 0, 1), names, strict=True)]
+    runs = blog.load(blog.named(list(map(str, files))))
+    graded = replayed.grade_all(runs)
+    ns = replayed.shared_n(replayed.one_figure(replayed.accuracies(runs, graded, aggregation="last"), "weighted"))
+    assert ns == [2, 4]
+    levels = replayed.accuracies_by_level(runs, graded, ns, aggregation="last")
+    drawn = replayed.one_figure(levels, "weighted").groupby(["level", "method"])["n"].apply(sorted)
+    assert set(map(tuple, drawn)) == {(2, 4)} and {level for level, _ in drawn.index} == {1, 2}
 
 
 def test_a_run_is_pushed_as_a_configuration_that_names_its_settings(monkeypatch, capsys, run_folder):

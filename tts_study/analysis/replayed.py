@@ -5,7 +5,7 @@ of a beam search depend on each other: a data set gives one point, and the blog 
 curve.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,7 +16,7 @@ from tts_study.analysis.grading import Graded, grade
 from tts_study.errors import UserError
 from tts_study.runs.published import depends, is_scored
 from tts_study.runs.store import Run
-from tts_study.strategies.aggregation import Aggregation
+from tts_study.strategies.aggregation import AGGREGATIONS, Aggregation
 
 
 def grade_all(runs: Mapping[str, Run]) -> dict[str, Graded]:
@@ -34,7 +34,13 @@ def accuracies(
         graded: the same, graded.
         aggregation: step scores to score.
         seed: of the subsets and of the bootstrap.
+
+    Raises:
+        UserError: there is no such aggregation.
     """
+    if aggregation not in AGGREGATIONS:
+        raise UserError(f"unknown aggregation {aggregation!r}: choose one of {', '.join(AGGREGATIONS)}")
+
     def of_one(name: str, run: Run) -> pd.DataFrame:
         solved = accuracy.solved(graded[name], rules_of(run), aggregation=aggregation, seed=seed)
         return accuracy.table(solved, seed=seed)
@@ -43,14 +49,22 @@ def accuracies(
 
 
 def accuracies_by_level(
-    runs: Mapping[str, Run], graded: Mapping[str, Graded], *, aggregation: Aggregation, seed: int = 0
+    runs: Mapping[str, Run],
+    graded: Mapping[str, Graded],
+    ns: Sequence[int] | None = None,
+    *,
+    aggregation: Aggregation,
+    seed: int = 0,
 ) -> pd.DataFrame:
-    """As `accuracies` at n = 1, 8 and N for the problems of each level: one more column, level."""
+    """As `accuracies` for the problems of each level, at the given n that a run has: one more column, level.
+
+    Without `ns`, at n = 1, 8 and N.
+    """
 
     def of_one(name: str, run: Run) -> pd.DataFrame:
         N, subtree = run.header["n"], graded[name].subtree
-        ns = sorted({n for n in (1, 8, N) if n <= N and n % subtree == 0})
-        solved = accuracy.solved(graded[name], rules_of(run), ns, aggregation=aggregation, seed=seed)
+        has = sorted({n for n in ns or (1, 8, N) if n <= N and n % subtree == 0})
+        solved = accuracy.solved(graded[name], rules_of(run), has, aggregation=aggregation, seed=seed)
         return accuracy.table_by_level(solved, graded[name].level_P, seed=seed)
 
     return _of_each({name: run for name, run in runs.items() if states_levels(run)}, of_one)
@@ -77,21 +91,24 @@ def one_figure(table: pd.DataFrame, rule: Rule) -> pd.DataFrame:
     """The curves to draw together: every method of sampled completions, and `rule` for searches, named as they are.
 
     Args:
-        table: as of `accuracies`.
+        table: as of `accuracies`, or of `accuracies_by_level`.
         rule: how a search's answer is picked; its accuracy is the search's.
 
     Returns:
-        Columns method, n, accuracy, low, high.
+        Columns method, n, accuracy, low, high, and level if the table has it.
 
     Raises:
-        UserError: two data sets give the same curve at the same n, or no data set has anything to draw.
+        UserError: there is no such rule, two data sets give the same curve at the same n, or no data set has anything
+            to draw.
     """
+    if rule not in RULES:
+        raise UserError(f"unknown rule {rule!r}: choose one of {', '.join(RULES)}")
     searched = table["strategy"].map(depends).astype(bool)
     searches = table[searched & (table["method"] == rule)]
     curves = pd.concat([table[~searched], searches.assign(method=searches["strategy"])])
     if curves.empty:
         raise UserError(f"there is nothing to draw by {rule!r}: without step scores choose majority or pass")
-    twice = curves[curves.duplicated(["method", "n"])]
+    twice = curves[curves.duplicated(curves.columns.intersection(["level", "method", "n"]))]
     if len(twice):
         row = twice.iloc[0]
         raise UserError(
@@ -99,3 +116,9 @@ def one_figure(table: pd.DataFrame, rule: Rule) -> pd.DataFrame:
             "draw one policy and one seed at a time"
         )
     return curves.sort_values(["n"], kind="stable").drop(columns=["dataset", "strategy"])
+
+
+def shared_n(curves: pd.DataFrame) -> list[int]:
+    """The n at which every method of `one_figure` has a point."""
+    of_each = [set(of_one) for _, of_one in curves.groupby("method")["n"]]
+    return sorted(set.intersection(*of_each))

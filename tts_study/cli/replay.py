@@ -123,27 +123,16 @@ def _replay_published(arguments: argparse.Namespace) -> None:
 
 def _load(arguments: argparse.Namespace) -> "dict[str, Run]":
     from tts_study.problems.load import Columns
-    from tts_study.runs.published import Scored, is_scored, load_published, unmatched
+    from tts_study.runs import blog
+    from tts_study.runs.published import Scored, is_scored, unmatched
 
-    datasets, configs = arguments.dataset, arguments.config
     named = {each.name: getattr(arguments, f"{each.name}_column") for each in fields(Columns)}
     columns = Columns(**{name: column for name, column in named.items() if column})
     kind = arguments.scores
     scored = Scored(arguments.completions_column, arguments.scores_column, kind == "logits", kind == "none")
-    if len(configs) > 1 and len(configs) != len(datasets):
-        raise UserError(
-            f"{len(datasets)} --dataset and {len(configs)} --config do not match: "
-            "give a configuration for each, or one for all"
-        )
-    runs: dict[str, Run] = {}
-    for i, dataset in enumerate(datasets):
-        config = configs[i % len(configs)] if configs else None
-        name = " ".join(filter(None, (re.sub(r"\.(jsonl|parquet)$", "", Path(dataset).name), config)))
-        if name in runs:
-            raise UserError(f"two data sets are called {name!r}: give each once, and different names to files")
-        runs[name] = run = load_published(
-            dataset, config=config, split=arguments.split, limit=arguments.limit, columns=columns, scored=scored
-        )
+    sources = blog.named(arguments.dataset, arguments.config)
+    runs = blog.load(sources, split=arguments.split, limit=arguments.limit, columns=columns, scored=scored)
+    for name, run in runs.items():
         print(f"{name}: {run.header['strategy']}, {len(run.problems)} problems x {run.header['n']} completions")
         if not is_scored(run):
             print("  without step scores: majority and pass only")

@@ -59,15 +59,20 @@ def _row(
     return row
 
 
-def write(rows: Rows, path: Path) -> None:
-    """Write rows to a new .parquet or .jsonl file.
+def write(rows: Rows, path: Path, *, replace: bool = False) -> None:
+    """Write rows to a .parquet or .jsonl file.
+
+    Args:
+        rows: what to write.
+        path: of the file.
+        replace: write it again if it exists.
 
     Raises:
         UserError: the file's name ends otherwise, it exists already, or it cannot be written.
     """
     if path.suffix not in (".parquet", ".jsonl"):
         raise UserError(f"cannot write {path}: an export's file must end in .parquet or .jsonl")
-    if path.exists():
+    if path.exists() and not replace:
         raise UserError(f"{path} exists already: remove it, or write to another file")
     from pyarrow.parquet import write_table
 
