@@ -1,6 +1,7 @@
 """The figures are drawn for real, and what a reader has to tell apart does not overlap."""
 
 import warnings
+from dataclasses import replace
 from itertools import combinations
 
 import matplotlib.pyplot as plt
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -279,3 +281,15 @@ def test_a_way_that_ends_in_a_repetition_is_that_of_its_twin():
 @pytest.mark.parametrize("text", HOSTILE)
 def test_any_step_can_stand_in_a_tree(text, tmp_path):
     pixels(plots.search_tree([Node(None, text, 1, None, 0.0, "finished")], 0, text), tmp_path)
+
+
+def test_labels_of_a_wide_tree_do_not_overlap():
+    """64 subtrees, in each of which two steps of one text were sampled, and a row for each."""
+    nodes = [Node(None, "a", 1, None, 0.5, "kept") for _ in range(128)]
+    nodes = [replace(node, twin=i - 1 if i % 2 else None) for i, node in enumerate(nodes)]
+    figure = plots.search_tree(nodes, 0, "")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in figure.axes[0].texts if text.get_text() == "×2"]
+    assert len(boxes) == 64
+    assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]

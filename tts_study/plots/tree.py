@@ -38,8 +38,9 @@ def search_tree(nodes: Sequence[Node], chosen: int, title: str) -> Figure:
     xs, ys = _places(nodes, shown)
     steps = [(k, nodes[i]) for k, i in enumerate(way, start=1)]
     lines = [wrapped(f"{k:>2}  {node.score or 0:.2f}  {node.text}", LETTERS, most=2) for k, node in steps]
+    rows = max(8.0, 1 + max(ys.values()))
     below = LINE * (2.5 + sum(1 + line.count("\n") for line in lines))
-    above = min(9.0, max(2.2, 0.27 * (1 + max(ys.values()))))
+    above = min(0.27, max(0.17, 9.0 / rows)) * rows
     with style():
         figure = plt.figure(figsize=(WIDTH, above + below + 1.3))
         height = figure.get_figheight()
@@ -115,8 +116,10 @@ def _draw_nodes(
         if on_way:
             axes.annotate(str(way.index(i) + 1), (xs[i], ys[i]), ha="center", va="center", fontsize=9.5, zorder=6)
         if times[i] > 1:
-            axes.annotate(f"×{times[i]}", (xs[i], ys[i]), (0, -15 if on_way else -10), textcoords="offset points",
-                          ha="center", va="center", fontsize=9, color="0.25", zorder=6)  # fmt: skip
+            # beside the node and on its edges, which it interrupts: rows are too close for it to stand below
+            axes.annotate(f"×{times[i]}", (xs[i], ys[i]), (9 if on_way else 5, 0), textcoords="offset points",
+                          va="center", fontsize=8, color="0.25", zorder=3.5,
+                          bbox=dict(facecolor="white", edgecolor="none", pad=0.6))  # fmt: skip
 
 
 def _draw_keys(figure: Figure, bottom: float, height: float) -> None:
