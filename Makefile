@@ -1,4 +1,5 @@
-# make study     run the notebooks with new searches by real models; writes everything to out/study
+# make study     run the notebooks with new searches by real models; writes everything to out/study;
+#                all but 07, which searches with five PRMs and takes as long as the others: make study NOTEBOOKS=07
 # make test      the tests, and the notebooks against their committed outputs
 # make lint      ruff, mypy, and who may import whom
 # make read      open JupyterLab; of what the others need, this installs only what replaying recorded runs takes
@@ -15,6 +16,7 @@ DEVICE ?= cpu
 PROFILE ?= micro
 OUT ?= out/study
 PROBLEMS ?= 100
+NOTEBOOKS ?= 00 01 02 03 04 05 06
 ARGS ?=
 
 BIN := .venv/bin
@@ -30,7 +32,7 @@ LAB := $(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/
 .PHONY: study test lint read lab figures site record setup clean
 
 study: setup
-	$(BIN)/tts-study study --profile $(PROFILE) --out $(OUT) -p n_problems $(PROBLEMS) $(ARGS)
+	$(BIN)/tts-study study --profile $(PROFILE) --out $(OUT) --notebooks $(NOTEBOOKS) -p n_problems $(PROBLEMS) $(ARGS)
 
 # two at once, as neither fills two cores: tests that start engines, whose output waits, and all others
 test: setup

@@ -84,3 +84,14 @@ def test_a_run_and_the_grades_of_another_are_refused():
 def test_a_grid_is_what_its_fields_say():
     one = build([part()])
     assert isinstance(one, Grid) and one.ids == ("p0", "p1")
+
+
+def test_a_variant_of_a_strategy_stands_beside_it_with_its_own_budgets_and_tokens():
+    one = build([part("best"), part("beam_search", n=4, ns=[4])])
+    both = one.beside("beam_search", build([part("beam_search", n=8, ns=[8])]), "dropped")
+    assert both.strategies == ("best", "beam_search", "dropped")
+    assert [both.of(name)[0] for name in both.strategies] == [(1, 2), (4,), (8,)]
+    tokens = both.tokens([2, 8]).set_index(["method", "n"])
+    assert tokens["generated"].to_dict() == {("best", 2): 8, ("dropped", 8): 32}
+    with pytest.raises(UserError, match="dropped: not of the same problems as best"):
+        one.beside("best", build([part("best", problems=3)]), "dropped")

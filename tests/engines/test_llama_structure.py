@@ -105,7 +105,7 @@ async def test_all_notebooks_run_with_the_profile_llama_and_one_pair_of_engines(
     profile = replace(load_profile("llama", **asked), policies={"1b": policy, "70b": policy})
     try:
         for notebook in NOTEBOOKS:
-            await run_cells(notebook, **PARAMETERS, profile=profile)
+            await run_cells(notebook, **PARAMETERS, profile=profile, verifiers=[profile.prm], f1=[0.5])
             left_out = LEFT_OUT.format(policy) in capsys.readouterr().out
             assert left_out == (notebook.name[:2] in ("01", "02", "06")), notebook.name
     finally:

@@ -22,7 +22,7 @@ def from_name(name):
     return _from_name(name)
 
 
-PathFinder.find_spec = find_spec
+PathFinder.find_spec = staticmethod(find_spec)
 importlib.metadata.Distribution.from_name = from_name
 
 if "LIKE_WINDOWS" in os.environ:

@@ -1,7 +1,10 @@
 """The claims that are tested on recorded runs."""
 
+import pandas as pd
+import pytest
+
 from tts_study.analysis.inference import PairedTest
-from tts_study.micro.claims import _sound, verdict
+from tts_study.micro.claims import _over_all, _sound, verdict
 from tts_study.micro.problems import parse_problem, solutions
 from tts_study.records import Completion, Cost, Node, Problem, SearchResult
 
@@ -28,3 +31,17 @@ def test_a_verdict_needs_a_corrected_p_value():
     assert verdict(better, 0.01) == "supported"
     assert verdict(worse, 0.01) == "not supported: the opposite"
     assert verdict(better, 0.06) == "not distinguishable"
+
+
+@pytest.mark.parametrize(
+    ("differences", "p_values", "said"),
+    [
+        ([0.2, 0.1], [0.01, 0.01], "positive with each"),
+        ([-0.2, -0.1], [0.01, 0.01], "negative with each"),
+        ([0.2, 0.1], [0.01, 0.5], "depends on the verifier"),
+        ([0.2, -0.1], [0.01, 0.01], "depends on the verifier"),
+        ([0.2, -0.1], [0.3, 0.5], "not distinguishable"),
+    ],
+)
+def test_the_tests_of_all_verifiers_are_summed_up(differences, p_values, said):
+    assert _over_all(pd.DataFrame(dict(difference=differences, p_holm=p_values))) == said

@@ -204,6 +204,11 @@ def test_small_against_large_labels_the_lines_and_keeps_its_labels_apart(tmp_pat
     assert_no_overlap(figure)
     assert_on_page(figure)
     assert [t.get_text() for t in figure.axes[0].texts] == ["1b greedy  20.0", "70b greedy  70.0"]
+    lines = {"the PRM itself": 0.95}
+    bounded = plots.small_against_large(options(), "With a bound", dashed=["compute_optimal"], lines=lines)
+    assert_no_overlap(bounded)
+    assert bounded.axes[0].texts[-1].get_text() == "the PRM itself  95.0"
+    assert (len(figure.axes[0].collections), len(bounded.axes[0].collections)) == (2, 1), "a bound has no band"
     assert pixels(figure, tmp_path).std() > 0.05
 
 

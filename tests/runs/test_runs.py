@@ -223,6 +223,9 @@ def test_the_name_of_a_run_tells_options_that_are_not_the_profiles():
     changed = RunSpec.of(micro, "dvts", PROBLEMS, options={"beam_width": 8}, **asked)
     assert changed.name == "1b-dvts-n8-seed1-beam_width_8-aggregation_last"
     assert RunSpec.of(micro, "best_of_n", PROBLEMS, **asked).name == "1b-best_of_n-n8-seed1"
+    other = load_profile("micro", prm="data/micro/8b")
+    assert RunSpec.of(other, "dvts", PROBLEMS, **asked).name == "1b-dvts-n8-seed1-prm_8b"
+    assert RunSpec.of(other, "majority", PROBLEMS, **asked).name == "1b-sample-n8-seed1", "which asks no PRM"
 
 
 def test_a_header_does_not_mention_an_option_that_is_what_it_was_before_there_was_one(project):
@@ -232,7 +235,8 @@ def test_a_header_does_not_mention_an_option_that_is_what_it_was_before_there_wa
     )
     assert set(dropped.header["search"]) == {"beam_width", "max_steps", "lookahead", "aggregation"}
     assert kept.header["search"] == dropped.header["search"] | {"drop_duplicates": False}
-    assert kept.name == "1b-beam_search-n8-seed0-drop_duplicates_False" and kept.digest != dropped.digest
+    assert kept.name == "1b-beam_search-n8-seed0" and kept.digest != dropped.digest
+    assert dropped.name == "1b-beam_search-n8-seed0-drop_duplicates_True"
     assert dropped.header["options"]["drop_duplicates"] is True, "a remark for the reader"
 
 

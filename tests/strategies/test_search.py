@@ -5,6 +5,7 @@ import math
 import random
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import example, given, settings
@@ -23,6 +24,7 @@ from tts_study.strategies.particle_filter import particle_filter
 from tts_study.strategies.rebase import rebase
 
 PROBLEM = Problem("p", "What is it ?", "5")
+dropping = partial(beam_search, drop_duplicates=True)
 OPTIONS = dict(seed=0, beam_width=2, max_steps=9, max_tokens=99, lookahead=0, aggregation="last")
 
 
@@ -58,9 +60,9 @@ SCORES = {
 }  # fmt: skip
 
 
-def test_beam_search_of_a_tree_worked_out_by_hand():
+def test_beam_search_that_drops_duplicates_of_a_tree_worked_out_by_hand():
     policy = ScriptedPolicy(TREE | {"b": ["never asked"]})
-    result = searched(beam_search, policy, SCORES, n=4)
+    result = searched(dropping, policy, SCORES, n=4)
     assert shown(result) == [
         "a: kept", "b: pruned", "a: duplicate", "c: kept",  # the best 2 of 4
         "a/x: finished", "a/y: kept", "c/y: kept", "c/z: finished",  # 2 of each
@@ -76,9 +78,9 @@ def test_beam_search_of_a_tree_worked_out_by_hand():
     assert [node.twin for node in result.tree if node.fate == "duplicate"] == [0, 8]
 
 
-def test_beam_search_that_keeps_copies_gives_each_its_place_and_a_seed_of_its_own():
+def test_beam_search_gives_each_copy_its_place_and_a_seed_of_its_own():
     policy = ScriptedPolicy(TREE | {"b": ["never asked"], "c": ["never asked"]})
-    result = searched(beam_search, policy, SCORES, n=4, drop_duplicates=False)
+    result = searched(beam_search, policy, SCORES, n=4)
     assert shown(result) == [
         "a: kept", "b: pruned", "a: kept", "c: pruned",  # both copies of a are among the best 2 of 4
         "a/x: finished", "a/y: kept", "a/x: finished", "a/y: kept",
@@ -250,7 +252,7 @@ def test_a_finished_beam_loses_its_place_to_better_ones_but_not_its_solution():
 def test_few_candidates_share_the_samples():
     tree_ = {"": ["a"], "a": ["x", "y", "z"], **{f"a\n\n{s}": ["e"] for s in "xyz"}}
     policy = ScriptedPolicy(tree_)
-    result = searched(beam_search, policy, {"a": 1.0, "x": 0.5, "y": 0.7, "z": 0.6, "e": 1.0}, n=8)
+    result = searched(dropping, policy, {"a": 1.0, "x": 0.5, "y": 0.7, "z": 0.6, "e": 1.0}, n=8)
     assert asked(policy) == [("", 8), ("a", 8), ("a/y", 3), ("a/z", 3), ("a/x", 2)]
     assert Counter(texts(result)) == {"a/y/e": 3, "a/z/e": 3, "a/x/e": 2}, "each as often as it was drawn"
 
@@ -313,7 +315,7 @@ def test_a_model_that_says_nothing_at_all_gives_n_empty_completions(strategy):
 
 def test_what_reads_alike_is_a_duplicate_though_its_tokens_differ():
     policy = ScriptedPolicy({"": ["a", "a ", "b", "b"], "a": ["x"], "a ": ["x"], "b": ["x"]})
-    result = searched(beam_search, policy, {"a": 0.5, "b": 0.4, "x": 0.3}, n=4)
+    result = searched(dropping, policy, {"a": 0.5, "b": 0.4, "x": 0.3}, n=4)
     assert shown(result)[:4] == ["a: kept", "a: duplicate", "b: kept", "b: duplicate"]
 
 
@@ -366,7 +368,7 @@ def test_a_lookahead_stops_where_the_solution_ends():
 
 
 def test_why_tells_what_became_of_each_node():
-    result = searched(beam_search, ScriptedPolicy(TREE | {"b": ["never asked"]}), SCORES, n=4)
+    result = searched(dropping, ScriptedPolicy(TREE | {"b": ["never asked"]}), SCORES, n=4)
     told = [tree.why(result.tree, i) for i in range(5)]
     assert told == [
         "kept: value 0.90 is among the best", "pruned: value 0.50 is not among the best",
@@ -402,7 +404,7 @@ def dice_score(steps):
 
 @settings(max_examples=150, deadline=None)
 @given(
-    strategy=st.sampled_from([beam_search, dvts]),
+    strategy=st.sampled_from([beam_search, dropping, dvts]),
     beam_width=st.integers(1, 4),
     n_beams=st.integers(1, 4),
     options=st.fixed_dictionaries({
@@ -437,7 +439,7 @@ def test_every_search_keeps_its_promises(strategy, beam_width, n_beams, options)
         assert completion == tree.completion(grown, completion.leaf)
         assert len(completion.steps) == len(completion.step_scores)
         assert not completion.finished or completion.tokens <= options["max_tokens"]
-    if strategy is beam_search:
+    if strategy is not dvts:
         finished = [i for i in tree.leaves(grown) if tree.finished(grown, i)]
         values = sorted((grown[i].value for i in finished), reverse=True)[:n]
         assert [grown[c.leaf].value for c in result.completions if c.finished] == values

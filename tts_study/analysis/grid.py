@@ -92,6 +92,28 @@ class Grid:
             joined(self.seconds_M_n, seconds_n),
         )
 
+    def beside(self, strategy: str, other: "Grid", label: str) -> "Grid":
+        """The grid with a strategy of another one, such as a variant of its own, under a label.
+
+        Raises:
+            UserError: the other one is of other problems, or has no such strategy.
+        """
+        if other.ids != self.ids:
+            raise UserError(f"{label}: not of the same problems as {self.strategies[0]}, in their order")
+        ns, accuracy_n_P = other.of(strategy)
+        cells = other.strategies.index(strategy), np.searchsorted(other.ns, ns)
+        return self.extended(label, ns, accuracy_n_P, other.tokens_M_n_P_K[cells], other.seconds_M_n[cells])
+
+    def tokens(self, ns: Sequence[int] | None = None) -> pd.DataFrame:
+        """Tokens a problem, on average: columns method, n, and the kinds of `cost.KINDS`."""
+        rows = [
+            dict(method=method, n=n) | dict(zip(cost.KINDS, tokens_P_K.mean(axis=0), strict=True))
+            for method, tokens_n_P_K in zip(self.strategies, self.tokens_M_n_P_K, strict=True)
+            for n, tokens_P_K in zip(self.ns, tokens_n_P_K, strict=True)
+            if (ns is None or n in ns) and not np.isnan(tokens_P_K).any()
+        ]
+        return pd.DataFrame(rows)
+
     def solved(self, strategies: Sequence[str] | None = None, ns: Sequence[int] | None = None) -> Solved:
         """Each problem's chance to be solved by each strategy at each n; of all of them if not given."""
         return {

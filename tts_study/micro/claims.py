@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import pandas as pd
 
+from tts_study.analysis import verifiers
 from tts_study.analysis.experiment import Experiment
 from tts_study.analysis.grid import Grid
 from tts_study.analysis.inference import Floats, PairedTest, holm, paired_test
@@ -17,10 +19,13 @@ from tts_study.records import Problem, SearchResult
 from tts_study.strategies import tree
 from tts_study.study import Study
 
+DROPPED = "beam_search_dropped"  # beam search with drop_duplicates, as in search-and-learn's recipes
 METHODS = ("greedy", "majority", "best", "weighted", "beam_search", "dvts")
 POLICIES = ("1b", "3b")
 LARGER = ("8b", "70b")  # which decode greedily
 NS = (1, 4, 16, 64)
+SEARCHED = ("majority", "best", "weighted", "beam_search", "dvts", "particle_filter")  # with each verifier
+JUDGED = 100  # problems that the runs with each verifier are of
 SEED = 0
 Place = tuple[str, str, int]  # policy, method, n
 
@@ -53,6 +58,7 @@ CLAIMS = (
     Claim("beam search beats sampling on hard problems", "03", ("beam_search", 64), ("weighted", 64), (4, 5)),
     Claim("DVTS beats beam search at large n", "04", ("dvts", 64), ("beam_search", 64)),
     Claim("beam search beats DVTS at small n", "04", ("beam_search", 16), ("dvts", 16)),
+    Claim("beam search is better when copies keep their places", "03", ("beam_search", 64), (DROPPED, 64)),
     Claim("a small policy with search overtakes the 8b", "06", ("dvts", 64), ("8b", "greedy", 1)),
     Claim("a small policy with search overtakes the 70b", "06", ("dvts", 64), ("70b", "greedy", 1)),
 )
@@ -91,6 +97,38 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def by_verifier() -> str:
+    """Notebook 07's paired tests as a Markdown table: a row for each pair of methods, a column for each verifier."""
+    quality = verifiers.axis([])
+    found = {}
+    for model in quality["model"]:
+        with Study("micro", policy=POLICIES[0], prm=model, n_problems=JUDGED, seed=SEED) as study:
+            found[model] = study.grid(SEARCHED, NS[1:]).grid
+    tests = verifiers.tests(found, quality, seed=SEED)
+    columns = [f"F1 {row.f1:.2f} ({row.verifier})" for row in quality.itertuples()]
+    lines = [
+        f"| difference in points (95 %) | {' | '.join(columns)} | verdict |",
+        "| --- |" + " ---: |" * len(columns) + " --- |",
+    ]
+    for pair, rows in tests.groupby("pair", sort=False):
+        cells = [
+            f"{100 * row.difference:+.0f} ({100 * row.low:+.0f} to {100 * row.high:+.0f}){'*' * (row.p_holm < 0.05)}"
+            for row in rows.itertuples()
+        ]
+        lines.append(f"| {pair} | {' | '.join(cells)} | {_over_all(rows)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _over_all(rows: pd.DataFrame) -> str:
+    """What the corrected tests of all verifiers say together of one difference."""
+    real = rows[rows["p_holm"] < 0.05]["difference"]
+    if real.empty:
+        return "not distinguishable"
+    if len(real) == len(rows) and (real > 0).nunique() == 1:
+        return "positive with each" if real.iloc[0] > 0 else "negative with each"
+    return "depends on the verifier"
+
+
 def by_subject() -> str:
     """Accuracy in percent by subject: the small policies' methods at n = 64, and every policy's greedy decoding."""
     problems = Study("micro").problems
@@ -118,7 +156,8 @@ def _grid(policy: str) -> Grid:
     with Study("micro", policy=policy, seed=SEED) as study:
         if policy in LARGER:
             return study.grid(["greedy"], [1]).grid
-        return study.grid(METHODS, NS).grid
+        dropped = study.grid(["beam_search"], NS, drop_duplicates=True).grid
+        return study.grid(METHODS, NS).grid.beside("beam_search", dropped, DROPPED)
 
 
 def _solved(grids: dict[str, Grid], place: Place) -> Floats:
@@ -138,16 +177,19 @@ def soundness() -> str:
     ]
     for policy in POLICIES:
         with Study("micro", policy=policy, seed=SEED) as study:
-            for method in ("best", "beam_search", "dvts"):
-                shares = _shares(study.grid([method], [64]), method)
-                lines.append(f"| {policy} | {method} | " + " | ".join(f"{100 * share:.1f}" for share in shares) + " |")
+            found = {method: study.grid([method], [64]) for method in ("best", "beam_search", "dvts")}
+            found[DROPPED] = study.grid(["beam_search"], [64], drop_duplicates=True)
+            for method, experiment in found.items():
+                shares = " | ".join(f"{100 * share:.1f}" for share in _shares(experiment))
+                lines.append(f"| {policy} | {method} | {shares} |")
     return "\n".join(lines) + "\n"
 
 
-def _shares(found: Experiment, method: str) -> list[float]:
+def _shares(found: Experiment) -> list[float]:
     """Shares of problems: right among n, sound among n, picked right; and of those not picked right, why not."""
     (run,), (graded,) = found.runs.values(), found.graded.values()
     sound_P = np.array([_sound(*pair) for pair in zip(run.problems, run.results, strict=True)])
+    (method,) = found.grid.strategies
     picked_P = found.grid.of(method)[1][-1] > 0.5
     return [
         float(value.mean())

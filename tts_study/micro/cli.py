@@ -1,4 +1,4 @@
-"""The commands of `python -m tts_study.micro`: train, evaluate, claims, problems."""
+"""The commands of `python -m tts_study.micro`: train, evaluate, verifiers, claims, problems."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ from tts_study.errors import UserError
 PROG = "python -m tts_study.micro"
 TEST_PROBLEMS = 500
 KINDS = 20  # of problems: four subjects, five levels
+ROLLED_OUT = 1_500  # training problems that the verifier from rollouts learns from
 SAMPLED_PROBLEMS = 6_000  # training problems that each policy is sampled on for the PRM
 
 
@@ -34,6 +35,13 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument("--json", action="store_true", help="end with all numbers as one line of JSON")
     evaluate.add_argument("--cards", type=Path, help="folder of the checkpoints, to write the model cards there")
     evaluate.set_defaults(command=_evaluate)
+
+    verifiers = commands.add_parser("verifiers", help="train and measure the verifiers of graded quality")
+    verifiers.add_argument("--out", type=Path, default=paths.data() / "micro" / "verifiers", help="their folder")
+    verifiers.add_argument("--seed", type=natural, default=0)
+    verifiers.add_argument("--problems", type=positive, default=100, help="whose recorded completions are judged")
+    verifiers.add_argument("--solve", type=positive, default=100, help=f"own solutions; a multiple of {KINDS}")
+    verifiers.set_defaults(command=_verifiers)
 
     claims = commands.add_parser("claims", help="print the tables of docs/claims.md, from the recorded runs")
     claims.set_defaults(command=_claims)
@@ -97,10 +105,32 @@ def _evaluate(args: argparse.Namespace) -> None:
         print(json.dumps(report))
 
 
+def _verifiers(args: argparse.Namespace) -> None:
+    from tts_study.micro.rollouts import sample_rollouts
+    from tts_study.micro.verifiers import VERIFIERS, measure_verifier, train_verifiers, write_quality
+    from tts_study.runs.store import load
+
+    micro, recorded = paths.data() / "micro", paths.data() / "runs" / "micro"
+    small = ("1b", "3b")
+    if not all(_is_trained(args.out / name) for name in VERIFIERS):
+        rollouts = paths.root() / "out" / "micro" / f"rollouts-{small[0]}.jsonl"
+        if not rollouts.exists():
+            asyncio.run(sample_rollouts(micro / small[0], rollouts, n_problems=ROLLED_OUT, seed=args.seed))
+        train_verifiers(micro / "prm", rollouts, args.out, args.seed)
+    runs = [load(recorded / f"{name}-best_of_n-n64-seed0.jsonl.gz") for name in small]
+    runs = [run.of(run.problems[: args.problems]) for run in runs]
+    rows = []
+    for folder in (*(args.out / name for name in VERIFIERS), micro / "prm"):
+        rows.append(measure_verifier(folder, runs, solved=args.solve))
+        print(json.dumps(rows[-1]), flush=True)
+    write_quality(rows, args.out)
+
+
 def _claims(args: argparse.Namespace) -> None:
-    from tts_study.micro.claims import by_subject, soundness, table
+    from tts_study.micro.claims import by_subject, by_verifier, soundness, table
 
     print(table())
+    print(by_verifier())
     print(by_subject())
     print(soundness())
 

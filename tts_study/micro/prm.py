@@ -156,20 +156,32 @@ class Judge(torch.nn.Module):
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Verdict after each step + verdict at each token + next token of what is right so far."""
-        hidden = self.model.model(
-            batch.tokens, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
-        ).last_hidden_state
-        judged = batch.verdicts != IGNORE
+        hidden, judged = self._hidden(batch), batch.verdicts != IGNORE
         after_step = judged & (batch.tokens == self.assistant)
         within = judged & ~after_step
         predicted = batch.targets != IGNORE
-        minus, plus = self.model.lm_head(hidden[after_step])[:, self.minus_plus].float().unbind(1)
         next_loss = cross_entropy(self.model.lm_head(hidden[predicted]).float(), batch.targets[predicted])
         return (
-            balanced_loss(plus - minus, batch.verdicts[after_step])
+            balanced_loss(self._verdicts(hidden[after_step]), batch.verdicts[after_step])
             + balanced_loss(self.probe(hidden[within])[:, 0].float(), batch.verdicts[within])
             + next_loss
         )
+
+    def verdict_loss(self, batch: Batch) -> torch.Tensor:
+        """Verdict after each step alone: all that labels of steps can teach."""
+        hidden, judged = self._hidden(batch), batch.verdicts != IGNORE
+        return balanced_loss(self._verdicts(hidden[judged]), batch.verdicts[judged])
+
+    def _hidden(self, batch: Batch) -> torch.Tensor:
+        states: torch.Tensor = self.model.model(
+            batch.tokens, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
+        ).last_hidden_state
+        return states
+
+    def _verdicts(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The logit of "+" against "-"."""
+        minus, plus = self.model.lm_head(hidden)[:, self.minus_plus].float().unbind(1)
+        return plus - minus
 
 
 def balanced_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

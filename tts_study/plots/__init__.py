@@ -7,12 +7,14 @@ from tts_study.plots.rivals import accuracy_against_price, small_against_large
 from tts_study.plots.steps import step_heatmap
 from tts_study.plots.style import WIDTH, looks, save
 from tts_study.plots.tree import search_tree
+from tts_study.plots.verifiers import accuracy_against_quality
 
 __all__ = [
     "Explorer",
     "WIDTH",
     "accuracy_against_n",
     "accuracy_against_price",
+    "accuracy_against_quality",
     "accuracy_bars_by_level",
     "accuracy_by_policy",
     "chosen_map",

@@ -1,6 +1,7 @@
 """Small policies that search against large ones: accuracy against n, and against what it costs."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -23,26 +24,34 @@ PRICE_LABELS = {
 UNITS = {"flops_policy": "FLOP", "flops": "FLOP", "weights": "B", "memory": "B", "seconds": "s"}
 
 
-def small_against_large(options: pd.DataFrame, title: str, *, baseline: str = "greedy") -> Figure:
+def small_against_large(
+    options: pd.DataFrame, title: str, *, baseline: str = "greedy", dashed: Sequence[str] = (),
+    lines: Mapping[str, float] = MappingProxyType({}),
+) -> Figure:  # fmt: skip
     """Accuracy against n: the policies' curves with 95 % bands, and each policy's baseline as a dashed line.
 
     Args:
         options: columns policy, method, n, accuracy, low, high, as of `frontier.options`, smallest policy first.
         title: of the figure.
         baseline: the method that is a line.
+        dashed: methods that are drawn as thin dashed curves without a band, such as upper bounds.
+        lines: label → accuracy of further lines, such as what the PRM solves itself.
     """
     colors, drawn = policy_colors(list(options["policy"].unique())), looks(options["method"])
-    curves, lines = options[options["method"] != baseline], options[options["method"] == baseline]
+    curves, base = options[options["method"] != baseline], options[options["method"] == baseline]
     with style():
         figure, axes = plt.subplots(figsize=(WIDTH, 5.4), layout="constrained")
         for (policy, method), rows in curves.groupby(["policy", "method"], sort=False):
             color = colors[policy]
+            if method in dashed:
+                axes.plot(rows["n"], rows["accuracy"], color=color, marker=drawn[method].marker, ms=5, lw=1.2, ls="--")
+                continue
             axes.plot(rows["n"], rows["accuracy"], color=color, marker=drawn[method].marker, lw=2)
             axes.fill_between(rows["n"], rows["low"], rows["high"], color=color, alpha=0.15, lw=0)
         label_n(axes, curves["n"].unique())
         label_accuracy(axes, title)
-        named = lines["policy"] + f" {label_of(baseline).lower()}"
-        draw_baselines(axes, dict(zip(named, lines["accuracy"], strict=True)))
+        named = base["policy"] + f" {label_of(baseline).lower()}"
+        draw_baselines(axes, dict(zip(named, base["accuracy"], strict=True)) | dict(lines))
         return _with_legend(figure, curves, colors)
 
 

@@ -23,7 +23,9 @@ WIDTH = 9.0  # inches
 # labels of curves that are not in the table of strategies
 LABELS = {
     "pass": "pass@n (oracle)",
-    "compute_optimal": "Compute-optimal",
+    "beam_search_dropped": "Beam search, duplicates dropped",
+    "single": "Best single strategy",
+    "compute_optimal": "Compute-optimal (oracle difficulty)",
     "compute_optimal_predicted": "Compute-optimal, predicted",
 }
 PALETTE = sns.color_palette("colorblind")
@@ -31,6 +33,7 @@ PALETTE = sns.color_palette("colorblind")
 PLACES = {
     "majority": (0, "o"), "best": (1, "s"), "weighted": (2, "D"), "pass": (7, "^"), "beam_search": (3, "v"),
     "dvts": (4, "P"), "greedy": (6, "h"), "compute_optimal": (9, "X"), "compute_optimal_predicted": (5, "*"),
+    "single": (8, "o"), "beam_search_dropped": (5, "<"),
 }  # fmt: skip
 MORE_MARKERS = "<>pd8H1234"
 # red to green that colour-blind readers can distinguish: vermilion and bluish green of Okabe and Ito, light in between

@@ -73,10 +73,12 @@ class RunSpec:
 
     @cached_property
     def suffix(self) -> str:
-        """The end of the run's name: what differs from the defaults, such as "-beam_width_8"."""
+        """The end of the run's name: what differs from the defaults, such as "-beam_width_8" or "-prm_prm-160"."""
         usual = PROFILES.get(self.profile.name, self.profile)
         usually = {**{name: getattr(usual, name) for name in self.search.from_profile}, **self.search.defaults}
         changed = {name: value for name, value in self.arguments.items() if value != usually[name]}
+        if self.search.needs_prm and self.profile.prm != usual.prm:
+            changed["prm"] = Path(self.profile.prm).name
         return "".join(f"-{name}_{value}" for name, value in changed.items())
 
     @property

@@ -1,7 +1,7 @@
 """Beam search guided by a process reward model.
 
     1. sample n first steps of the problem
-    2. drop those with the same text (unless drop_duplicates is False), and score the last step of the others
+    2. score the last step of each; equal texts are scored once, and each keeps its place
     3. keep the best n/M of them, together with the finished solutions that were kept before
     4. stop if all that is kept is finished, or after max_steps steps
     5. sample M next steps of each kept beam; go to 2
@@ -12,9 +12,10 @@ test-time compute with open models", section "Beam search with process reward mo
 
 - A finished beam keeps its place among the n/M as long as no more than n/M candidates are valued higher, and costs
   nothing more: fewer steps are sampled as more beams finish. No round samples more than n.
-- Where fewer than n/M beams are left to keep, because many have the same text, they share the n samples.
-- Copies of a step are dropped, as in search-and-learn's recipes: a step that was drawn often keeps one place, and gets
-  no more samples than one that was drawn once. Snell et al. drop nothing, as `drop_duplicates=False` does.
+- Equal texts have equal scores, and each keeps a place of its own: its next steps are sampled with its own seed. Snell
+  et al. drop nothing. With `drop_duplicates`, as in search-and-learn's recipes, only one of them keeps its place: a
+  step that was drawn often then gets no more samples than one that was drawn once (notebook 03).
+- Where fewer than n/M beams are left to keep, they share the n samples.
 - Every finished solution that was sampled counts in the end, whether it was kept or not, and as often as it was drawn.
   Where they are fewer than n, unfinished ones fill up, the longest and then the best first: there are always enough,
   since no round leaves fewer leaves than the one before. They are marked, and vote only if they contain an answer.
@@ -40,7 +41,7 @@ async def beam_search(
     beam_width: int = 4,
     max_steps: int = 40,
     lookahead: int = 0,
-    drop_duplicates: bool = True,
+    drop_duplicates: bool = False,
 ) -> SearchResult:
     """Search with `n` samples a step.
 
@@ -55,8 +56,7 @@ async def beam_search(
         beam_width: M, the expansions of each kept beam; n / M beams are kept.
         max_steps: longest solution in steps.
         lookahead: steps to look ahead before a candidate is valued.
-        drop_duplicates: keep one of the candidates with the same text. If False each keeps its place, and its next
-            steps have their own seed; the PRM still scores them once.
+        drop_duplicates: keep only one of the candidates with the same text.
     """
     growth = Growth(problem, policy, prm, aggregation=aggregation, max_tokens=max_tokens, lookahead=lookahead)
     n_beams = n // beam_width
@@ -64,7 +64,7 @@ async def beam_search(
     requests = [(growth.root, n, seed)]  # 1. n first steps
     for step in range(1, max_steps + 1):
         sampled = await growth.sample(requests)
-        # 2. those of all beams together: equal texts are equal, whichever beam they come from
+        # 2. where copies are dropped, those of all beams together: equal texts are equal, whichever beam they come from
         every = [beam for of_one in sampled for beam in of_one]
         families = await growth.value([every] if drop_duplicates else [[beam] for beam in every])
         candidates = [beam for family in families for beam in family]
