@@ -9,9 +9,7 @@ models that have not learned enough, and not noise that was added.
 - prm-rollouts sees no exact label. It trains on solutions that the 1b sampled, and a step counts as right if one of
   eight continuations reached the right answer, as in Math-Shepherd (Wang et al. 2023, arXiv 2312.08935).
 
-Its quality is measured as on ProcessBench (Zheng et al. 2024, arXiv 2412.06559): the first step with a score below 0.5
-is where it sees the first error. F1 is the harmonic mean of how often that is right on wrong solutions, and of how
-often it passes all steps of right ones.
+Their quality is measured as on ProcessBench (`analysis.first_errors`), with labels from the exact step checker.
 """
 
 import json
@@ -22,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from tts_study.analysis import first_errors
 from tts_study.micro.generate import distinct, generate
 from tts_study.micro.models import CONTEXT
 from tts_study.micro.packing import Batch, pack
@@ -135,35 +133,19 @@ def measure_verifier(folder: Path, runs: Sequence[Run], *, solved: int) -> dict[
 
 
 def quality(judged: Sequence[tuple[Sequence[float], Sequence[bool]]]) -> dict[str, Any]:
-    """ProcessBench's F1, AUROC up to the first error, and the expected calibration error in ten bins.
+    """The measures of `first_errors.quality`, with four digits, and the number of solutions.
 
     Args:
         judged: of each solution, the scores of its steps (those after the first error may be missing), and whether
             each step is right.
     """
-    found: dict[bool, list[bool]] = {True: [], False: []}
-    scores: list[float] = []
-    right: list[bool] = []
-    for scored, labels in judged:
-        first = next((i for i, score in enumerate(scored) if score < 0.5), len(labels))
-        found[all(labels)].append(first == sum(labels))
-        until = sum(labels) + 1
-        scores += scored[:until]
-        right += labels[:until]
-    on_wrong, on_right = (float(np.mean(found[kind])) for kind in (False, True))
-    score_S, right_S = np.array(scores), np.array(right)
-    positives, negatives = int(right_S.sum()), int((~right_S).sum())
-    auroc = (rankdata(score_S)[right_S].sum() - positives * (positives + 1) / 2) / (positives * negatives)
-    bin_S = np.minimum((score_S * 10).astype(int), 9)
-    gaps = [abs(score_S[bin_S == b].sum() - right_S[bin_S == b].sum()) for b in range(10)]
-    return {
-        "solutions": len(judged),
-        "f1": round(2 * on_wrong * on_right / max(on_wrong + on_right, 1e-9), 4),
-        "on_wrong": round(on_wrong, 4),
-        "on_right": round(on_right, 4),
-        "auroc": round(float(auroc), 4),
-        "calibration_error": round(sum(gaps) / len(score_S), 4),
-    }
+    solutions = [
+        first_errors.Judged(first_errors.NO_ERROR if all(labels) else sum(labels), tuple(scores))
+        for scores, labels in judged
+    ]
+    found = first_errors.quality(solutions)
+    names = ("f1", "on_wrong", "on_right", "auroc", "calibration_error")
+    return {"solutions": len(judged)} | {name: round(float(getattr(found, name)), 4) for name in names}
 
 
 @torch.inference_mode()

@@ -74,7 +74,8 @@ def _shares(budget: int, rewards: Sequence[float], temperature: float) -> list[i
     """Whole shares of a budget in proportion to exp(reward / temperature), which add up to it."""
     best = max(rewards)
     weights = [math.exp((reward - best) / max(temperature, COLDEST)) for reward in rewards]
-    exact = [budget * weight / sum(weights) for weight in weights]
+    total = sum(weights)
+    exact = [budget * weight / total for weight in weights]
     shares = [math.floor(share) for share in exact]
     by_remainder = sorted(range(len(exact)), key=lambda i: shares[i] - exact[i])
     for i in by_remainder[: budget - sum(shares)]:
