@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from tts_study.cli import check_gpu, choose, export, grade, merge, replay, run, serve, solve, study
+from tts_study.cli import check_gpu, choose, export, grade, merge, prm_bench, replay, run, serve, solve, study
 from tts_study.errors import OPTIONAL, NotInstalled, UserError, one_line
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as in a shell
 MOST_SHOWN = 4000  # characters of an error
-COMMANDS = (run, merge, study, solve, serve, replay, export, grade, choose, check_gpu)
+COMMANDS = (run, merge, study, solve, serve, replay, export, grade, choose, prm_bench, check_gpu)
 
 
 def add_commands(commands: Any) -> None:
