@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faulty_engines import FaultyEngine, asked_of_server, faulty_policy, faulty_prm
-from tests.scripted_engines import ScriptedPolicy, ScriptedPRM
+from tests.scripted_engines import ScriptedPolicy, ScriptedPRM, run_strategy
 from tts_study.engines.engine import Pooled, Sample
 from tts_study.errors import UserError
 from tts_study.problems.load import load_problems
 from tts_study.profiles import load_profile
 from tts_study.records import Problem
 from tts_study.runs import store
-from tts_study.runs.run import run_strategy
 from tts_study.study import Study
 
 PROBLEMS = tuple(Problem(f"p{i}", f"What is {i} and one?", "2") for i in range(60))

@@ -15,9 +15,15 @@ import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from tts_study.engines.interface import PRM, Policy
 from tts_study.prompts.steps import STEP_SEPARATOR, split_steps
 from tts_study.records import Cost, Generation, Problem, Sampled, Scored, Stop
+from tts_study.runs.collect import collect
+from tts_study.runs.run import Search
+from tts_study.runs.store import Run
+from tts_study.strategies import find
 
 END, ASSISTANT = 0, 1  # token ids: the solution ends, the prompt ends
 
@@ -157,3 +163,22 @@ async def _be_slow(text: str) -> None:
     """Let other coroutines go first, by a number of turns that differs from request to request."""
     for _ in range(1 + zlib.crc32(text.encode()) % 4):
         await asyncio.sleep(0)
+
+
+async def run_strategy(
+    strategy: str,
+    problems: Sequence[Problem],
+    policy: Policy,
+    prm: PRM | None,
+    *,
+    n: int,
+    seed: int,
+    options: Mapping[str, Any] | None = None,
+    concurrency: int = 8,
+    **collecting: Any,
+) -> Run:
+    """Collect the results of a method's search with these engines; `collecting` are arguments of `collect`."""
+    search = find(strategy).search
+    search.check_budget(n, options or {})
+    solver = Search(search, policy, prm, n, seed, options or {})
+    return await collect(problems, solver, title=f"{strategy} n={n}", concurrency=concurrency, **collecting)

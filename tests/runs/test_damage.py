@@ -14,14 +14,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted_engines import ScriptedPolicy, ScriptedPRM
+from scripted_engines import ScriptedPolicy, ScriptedPRM, run_strategy
 
 from tts_study.engines.checkpoints import describe_model
 from tts_study.errors import RunStopped, UserError
 from tts_study.records import Completion, Cost, Node, Problem, SearchResult
 from tts_study.runs import store
 from tts_study.runs.export import published_rows, write
-from tts_study.runs.run import run_strategy
 
 HEADER = {"n": 2, "seed": 0}
 PROBLEMS = tuple(Problem(f"p{i}", f"What is {i}?", "5") for i in range(40))

@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 
 import psutil
-from scripted_engines import ScriptedPolicy, ScriptedPRM
+from scripted_engines import ScriptedPolicy, ScriptedPRM, run_strategy
 
 from tts_study.engines import plugin
 from tts_study.records import Problem
 from tts_study.runs import store
-from tts_study.runs.run import run_strategy
 
 KILLS = 100
 LATEST = 0.3  # seconds after which a run is killed, at most

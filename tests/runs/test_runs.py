@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted_engines import ScriptedPolicy, ScriptedPRM
+from scripted_engines import ScriptedPolicy, ScriptedPRM, run_strategy
 
 from tts_study import paths
 from tts_study.errors import UserError
@@ -19,7 +19,7 @@ from tts_study.profiles import load_profile
 from tts_study.records import Problem
 from tts_study.runs import run as runs
 from tts_study.runs import store
-from tts_study.runs.run import problem_seed, run_strategy
+from tts_study.runs.run import problem_seed
 from tts_study.runs.spec import RunSpec
 from tts_study.study import Study, fresh_path
 

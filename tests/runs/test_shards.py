@@ -7,7 +7,7 @@ import shutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted_engines import ScriptedPolicy, ScriptedPRM
+from scripted_engines import ScriptedPolicy, ScriptedPRM, run_strategy
 
 from tts_study import cli
 from tts_study.errors import UserError
@@ -16,7 +16,6 @@ from tts_study.records import Problem
 from tts_study.runs import store
 from tts_study.runs.engines import ENGINES
 from tts_study.runs.recorded import given_runs, recorded
-from tts_study.runs.run import run_strategy
 from tts_study.runs.shards import WHOLE, Shard, merge, parse_shard
 from tts_study.runs.spec import RunSpec
 

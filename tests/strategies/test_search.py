@@ -10,12 +10,11 @@ from functools import partial
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scripted_engines import ScriptedPolicy, ScriptedPRM
+from scripted_engines import ScriptedPolicy, ScriptedPRM, run_strategy
 
 from tts_study.analysis.grading import grade
 from tts_study.records import Cost, Generation, Node, Problem, Sampled
 from tts_study.runs.lines import read_result, write_result
-from tts_study.runs.run import run_strategy
 from tts_study.runs.store import load
 from tts_study.strategies import SEARCHES, tree
 from tts_study.strategies.beam_search import beam_search

@@ -5,7 +5,7 @@ Each problem is one coroutine, and the engines merge the requests of all of them
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,8 @@ from tts_study.runs.collect import collect
 from tts_study.runs.engines import ENGINES, policy_urls
 from tts_study.runs.shards import WHOLE, Shard
 from tts_study.runs.spec import RunSpec
-from tts_study.runs.store import Header, Run
-from tts_study.strategies import find
+from tts_study.runs.store import Run
+from tts_study.strategies import Search as Strategy
 
 
 async def run_spec(spec: RunSpec, *, path: Path, shard: Shard = WHOLE) -> Run:
@@ -28,48 +28,14 @@ async def run_spec(spec: RunSpec, *, path: Path, shard: Shard = WHOLE) -> Run:
     With a `shard`, only its part of the problems is searched.
 
     Raises:
-        UserError: as `run_strategy`; or there is no such checkpoint.
+        UserError: `path` contains another run, or problems failed (the rest is stored); or there is no such checkpoint.
     """
+    header, title = spec.header | shard.describe(spec.problems), f"{spec.search.name} n={spec.n}"
     async with searching(spec) as search:
-        return await run_strategy(
-            spec.search.name, shard.of(spec.problems), search.policy, search.prm, n=spec.n, seed=spec.seed, path=path,
-            header=spec.header | shard.describe(spec.problems), concurrency=at_once(spec.profile, spec.n),
-            solver=search,
+        return await collect(
+            shard.of(spec.problems), search, path=path, header=header, title=title,
+            concurrency=at_once(spec.profile, spec.n),
         )  # fmt: skip
-
-
-async def run_strategy(
-    strategy: str,
-    problems: Sequence[Problem],
-    policy: Policy,
-    prm: PRM | None,
-    *,
-    n: int,
-    seed: int,
-    path: Path,
-    header: Header,
-    concurrency: int = 8,
-    progress: bool = True,
-    options: Mapping[str, Any] | None = None,
-    solver: "Search | None" = None,
-) -> Run:
-    """Run a strategy over problems, up to `concurrency` of them at once, adding to the run stored in `path`.
-
-    `options` are the strategy's, without `n` and `seed`; a `solver` has them already.
-
-    Problems that are stored already are not searched again, and if all are stored no engine is started.
-    A problem that fails does not take the others with it.
-
-    Raises:
-        UserError: `path` contains another run, the strategy cannot spend `n`, or problems failed (the rest is stored).
-    """
-    if solver is None:
-        find(strategy).search.check_budget(n, options or {})
-        solver = Search(strategy, policy, prm, n, seed, options or {})
-    title = f"{strategy} n={n}"
-    return await collect(
-        problems, solver, path=path, header=header, title=title, concurrency=concurrency, progress=progress
-    )
 
 
 @dataclass(frozen=True)
@@ -77,7 +43,7 @@ class Search:
     """A solver of problems: a strategy with its budget, its engines and its other arguments.
 
     Attributes:
-        strategy: the name of a method, or a search of the table of strategies.
+        strategy: a search of the table of strategies.
         policy: proposes solutions.
         prm: scores them.
         n: generations for each problem.
@@ -85,7 +51,7 @@ class Search:
         options: what the search's function takes besides.
     """
 
-    strategy: Any
+    strategy: Strategy
     policy: Policy
     prm: PRM | None
     n: int
@@ -103,9 +69,8 @@ class Search:
 
     async def solve(self, problem: Problem) -> SearchResult:
         """Search one problem, with its own seed."""
-        search = find(self.strategy).search if isinstance(self.strategy, str) else self.strategy
         seed = problem_seed(self.seed, problem.id)
-        return await search.function(problem, self.policy, self.prm, n=self.n, seed=seed, **self.options)
+        return await self.strategy.function(problem, self.policy, self.prm, n=self.n, seed=seed, **self.options)
 
 
 @asynccontextmanager
