@@ -63,8 +63,8 @@ class Agreement:
     spearman: Interval
 
 
-def quintiles(ease_P: ArrayLike, levels: int = 5) -> Levels:
-    """Levels of about equal size, 1 for the highest values; equal values share the level of their middle rank.
+def quintiles(ease_P: ArrayLike) -> Levels:
+    """Five levels of about equal size, 1 for the highest values; equal values share the level of their middle rank.
 
     Raises:
         UserError: there are no problems, or a value is NaN.
@@ -73,7 +73,7 @@ def quintiles(ease_P: ArrayLike, levels: int = 5) -> Levels:
     if not len(ease_P) or np.isnan(ease_P).any():
         raise UserError("difficulty levels need a number for each problem: there are no problems, or one is NaN")
     share_P = (rankdata(-ease_P, method="average") - 0.5) / len(ease_P)  # of problems that are easier
-    return np.floor(share_P * levels).astype(np.int64) + 1
+    return np.floor(share_P * 5).astype(np.int64) + 1
 
 
 def oracle(graded: Graded) -> Levels:

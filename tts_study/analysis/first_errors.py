@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from tts_study.analysis.inference import RESAMPLES, Floats, draws
+from tts_study.analysis.inference import Floats, draws
 
 NO_ERROR = -1
 THRESHOLD = 0.5
@@ -71,7 +71,7 @@ def quality(judged: Sequence[Judged], threshold: float = THRESHOLD) -> Quality:
 
 
 def table(
-    judged: Mapping[str, Sequence[Judged]], threshold: float = THRESHOLD, *, seed: int = 0, resamples: int = RESAMPLES
+    judged: Mapping[str, Sequence[Judged]], threshold: float = THRESHOLD, *, seed: int = 0
 ) -> pd.DataFrame:
     """The quality on each split, and F1's mean over them where there are several, with 95 % bootstrap intervals.
 
@@ -81,7 +81,7 @@ def table(
     rows, f1_by_split = [], []
     for i, (split, solutions) in enumerate(judged.items()):
         hit_P, wrong_P = _hits(solutions, threshold)
-        drawn_R_P = draws(len(solutions), [each.problem for each in solutions], seed=seed + i, resamples=resamples)
+        drawn_R_P = draws(len(solutions), [each.problem for each in solutions], seed=seed + i)
         f1_R = _accuracies(hit_P, wrong_P, drawn_R_P)[2]
         found = quality(solutions, threshold)
         f1_by_split.append(f1_R)

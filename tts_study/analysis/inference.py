@@ -73,7 +73,7 @@ def bootstrap(
 ) -> Interval:
     """Mean over problems with its percentile bootstrap interval: problems, or families, are drawn with replacement.
 
-    With 20 families a 95 % interval contains the truth in about 92 % of all cases (tests/test_inference.py).
+    With 20 families a 95 % interval contains the truth in about 92 % of all cases (tests/analysis/test_inference.py).
 
     Source: Efron and Tibshirani 1993, chapter 13.
     """
@@ -115,9 +115,9 @@ def paired_test(
     )
 
 
-def detectable(standard_error: float, *, power: float = POWER, level: float = 0.05) -> float:
-    """The smallest true difference that a two-sided test finds with the given power: Miller 2024, equation 9."""
-    return float((norm.isf(level / 2) + norm.isf(1 - power)) * standard_error)
+def detectable(standard_error: float) -> float:
+    """The smallest true difference that a two-sided test finds in 80 % of all cases at 5 %: Miller 2024, equation 9."""
+    return float((norm.isf(0.05 / 2) + norm.isf(1 - POWER)) * standard_error)
 
 
 def holm(p_values: ArrayLike) -> Floats:
@@ -135,12 +135,12 @@ def holm(p_values: ArrayLike) -> Floats:
     return corrected
 
 
-def sd_interval(sd: float, count: int, *, level: float = 0.95) -> tuple[float, float]:
-    """The interval of a standard deviation that was estimated from `count` normal values; NaN from a single one."""
+def sd_interval(sd: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a standard deviation, estimated from `count` normal values; NaN from a single one."""
     if count < 2:
         return float("nan"), float("nan")
     scale = sd * np.sqrt(count - 1)
-    low, high = scale / np.sqrt(chi2.isf([(1 - level) / 2, (1 + level) / 2], count - 1))
+    low, high = scale / np.sqrt(chi2.isf([0.025, 0.975], count - 1))
     return float(low), float(high)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tts_study.analysis.accuracy import accuracy_P
+from tts_study.analysis.first_errors import auroc
 from tts_study.analysis.grading import Graded, grade
 from tts_study.micro.generate import generate
 from tts_study.micro.problems import check_steps, parse_problem
@@ -98,12 +99,10 @@ def judge_steps(run: Run) -> dict[str, float]:
             judged = sum(labels) + 1
             rows += zip(completion.step_scores[:judged], labels[:judged], strict=True)
     table = pd.DataFrame(rows, columns=["score", "right"])
-    right, ranks = table["right"].astype(bool), table["score"].rank()
-    n_right, n_wrong = int(right.sum()), int((~right).sum())
-    auroc = (ranks[right].sum() - n_right * (n_right + 1) / 2) / (n_right * n_wrong)
+    right = table["right"].astype(bool)
     return {
         "accuracy": percent(((table["score"] > 0.5) == right).mean()),
         "right_steps_passed": percent((table["score"][right] > 0.5).mean()),
         "wrong_steps_caught": percent((table["score"][~right] <= 0.5).mean()),
-        "auroc": round(float(auroc), 4),
+        "auroc": round(auroc(table["score"], right), 4),
     }

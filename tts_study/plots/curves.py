@@ -85,11 +85,11 @@ def label_accuracy(axes: Axes, title: str) -> None:
     axes.set_title(title, loc="left")
 
 
-def _spaced(ns: Sequence[int], least: float = 1.2) -> list[int]:
+def _spaced(ns: Sequence[int]) -> list[int]:
     """The n to label: without those so close above another one that the two labels would touch."""
     shown: list[int] = []
     for n in ns:
-        if not shown or n >= least * shown[-1]:
+        if not shown or n >= 1.2 * shown[-1]:
             shown.append(n)
     return shown
 

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, NullLocator
 
 from tts_study.plots.curves import draw_baselines, label_accuracy, label_n
-from tts_study.plots.style import PLACES, WIDTH, finish, label_of, looks, style
+from tts_study.plots.style import PLACES, WIDTH, finish, looks, style
 
 # names of prices in tables, and the labels of their axes
 PRICE_LABELS = {
@@ -25,20 +25,19 @@ UNITS = {"flops_policy": "FLOP", "flops": "FLOP", "weights": "B", "memory": "B",
 
 
 def small_against_large(
-    options: pd.DataFrame, title: str, *, baseline: str = "greedy", dashed: Sequence[str] = (),
+    options: pd.DataFrame, title: str, *, dashed: Sequence[str] = (),
     lines: Mapping[str, float] = MappingProxyType({}),
 ) -> Figure:  # fmt: skip
-    """Accuracy against n: the policies' curves with 95 % bands, and each policy's baseline as a dashed line.
+    """Accuracy against n: the policies' curves with 95 % bands, and each policy's greedy decoding as a dashed line.
 
     Args:
         options: columns policy, method, n, accuracy, low, high, as of `frontier.options`, smallest policy first.
         title: of the figure.
-        baseline: the method that is a line.
         dashed: methods that are drawn as thin dashed curves without a band, such as upper bounds.
         lines: label → accuracy of further lines, such as what the PRM solves itself.
     """
     colors, drawn = policy_colors(list(options["policy"].unique())), looks(options["method"])
-    curves, base = options[options["method"] != baseline], options[options["method"] == baseline]
+    curves, base = options[options["method"] != "greedy"], options[options["method"] == "greedy"]
     with style():
         figure, axes = plt.subplots(figsize=(WIDTH, 5.4), layout="constrained")
         for (policy, method), rows in curves.groupby(["policy", "method"], sort=False):
@@ -50,7 +49,7 @@ def small_against_large(
             axes.fill_between(rows["n"], rows["low"], rows["high"], color=color, alpha=0.15, lw=0)
         label_n(axes, curves["n"].unique())
         label_accuracy(axes, title)
-        named = base["policy"] + f" {label_of(baseline).lower()}"
+        named = base["policy"] + " greedy"
         draw_baselines(axes, dict(zip(named, base["accuracy"], strict=True)) | dict(lines))
         return _with_legend(figure, curves, colors)
 
