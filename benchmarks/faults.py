@@ -71,8 +71,8 @@ def run_faults(tries: int, seed: int) -> tuple[str, bool]:
                 outcomes[_outcome(fault, Path(folder), rng)] += 1
                 longest = max(longest, time.monotonic() - began)
         good &= set(outcomes) <= {SENTENCE, RESUMED} and longest <= fault.limit
-        told = ", ".join(f"{outcome} ({count})" for outcome, count in outcomes.items())
-        lines.append(f"| {fault.name} | {outcomes.total()} | {told} | {longest:.1f} | {fault.limit:g} |")
+        message = ", ".join(f"{outcome} ({count})" for outcome, count in outcomes.items())
+        lines.append(f"| {fault.name} | {outcomes.total()} | {message} | {longest:.1f} | {fault.limit:g} |")
     return "\n".join(lines), good
 
 
@@ -172,26 +172,26 @@ def _pipe(folder: Path, rng: random.Random) -> str:
     return "WRONG: read"
 
 
-def _full_child(path: Path, size: int, told: Any) -> None:
+def _full_child(path: Path, size: int, message: Any) -> None:
     import resource
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     try:
         _search(path)
-        told.put("WRONG: no failure")
+        message.put("WRONG: no failure")
     except UserError:
-        told.put(SENTENCE)
+        message.put(SENTENCE)
 
 
 def _full(folder: Path, rng: random.Random) -> str:
     """The disk is full after some bytes; when there is room again, the same command resumes the run."""
     context = multiprocessing.get_context("fork")
-    told, path = context.SimpleQueue(), folder / "run.jsonl"
-    child = context.Process(target=_full_child, args=(path, rng.randrange(200, 9000), told))
+    message, path = context.SimpleQueue(), folder / "run.jsonl"
+    child = context.Process(target=_full_child, args=(path, rng.randrange(200, 9000), message))
     child.start()
     child.join()
-    outcome = str(told.get())
+    outcome = str(message.get())
     return _resumed(path) if outcome == SENTENCE else outcome
 
 

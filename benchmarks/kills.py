@@ -73,8 +73,8 @@ def _torment(
     victims, slowest = list[str](), 0.0
     while True:
         began = time.monotonic()
-        with tempfile.TemporaryFile("w+") as told:
-            run = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=told)
+        with tempfile.TemporaryFile("w+") as message:
+            run = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=message)
             while len(victims) < kills and (victim := _kill_something(run, path, rng, longest)):
                 victims.append(victim)
                 print(
@@ -83,8 +83,8 @@ def _torment(
                 if victim == DRIVER:
                     break
             run.wait()
-            told.seek(0)
-            errors = told.read().splitlines()
+            message.seek(0)
+            errors = message.read().splitlines()
         left_over = _left_over()
         slowest = max(slowest, left_over)
         print(

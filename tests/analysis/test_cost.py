@@ -51,7 +51,7 @@ def test_flops_are_taken_along_the_last_axis():
     assert policy_flops(np.tile(TOKENS, (3, 2, 1)), SMALL).shape == (3, 2)
 
 
-def test_the_kv_cache_holds_a_key_and_a_value_for_each_layer_and_token():
+def test_the_kv_cache_contains_a_key_and_a_value_for_each_layer_and_token():
     assert kv_bytes(SMALL, 10) == 2 * 2 * 2 * 2 * 10
     assert kv_bytes(SMALL, 10, "float32") == 2 * kv_bytes(SMALL, 10)
 
@@ -86,11 +86,11 @@ def test_qwen_has_biases_and_llamas_cousins_their_own_head_width():
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "message"),
     [({"model_type": "mamba"}, "'mamba'"), ({}, "None"), ({"model_type": "llama"}, "num_hidden_layers")],
 )
-def test_what_is_not_built_like_llama_is_refused(config, told):
-    with pytest.raises(UserError, match=told):
+def test_what_is_not_built_like_llama_is_refused(config, message):
+    with pytest.raises(UserError, match=message):
         from_config(config, "some/model")
 
 

@@ -108,7 +108,7 @@ def simulated(rng: np.random.Generator, P: int) -> tuple[np.ndarray, np.ndarray,
     return small_n_P, small_n_P + 0.05 * np.log2(NS)[:, None], np.clip(0.425 + ease_P, 0, 1)[None]
 
 
-def test_each_interval_holds_the_truth_about_as_often_as_it_says():
+def test_each_interval_contains_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(0)
     trials, P, few = 300, 150, {"resamples": 400}
     held = dict.fromkeys(("mean", "paired", "gain", "overtaking", "ratio"), 0)

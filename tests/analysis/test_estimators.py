@@ -170,7 +170,7 @@ def test_the_seed_decides_the_subsets():
 
 
 @pytest.mark.parametrize("n", [0, 3])
-def test_an_impossible_n_is_refused_and_the_range_told(n):
+def test_an_impossible_n_is_refused_and_the_range_reported(n):
     ones = [[0, 0]]
     for call in (
         lambda: pass_at_k(ones, n),

@@ -16,15 +16,15 @@ from tts_study.runs.store import Run
 
 def part(strategy: str = "best", rule: Rule = "best", ns=(1, 2), n: int = 2, problems: int = 2) -> Part:
     """Each problem's first completion is right and scores high, the others are wrong and score low."""
-    told = [Problem(f"p{p}", "?", "1") for p in range(problems)]
+    message = [Problem(f"p{p}", "?", "1") for p in range(problems)]
     answers = [(r"\boxed{1}", 0.9)] + [(rf"\boxed{{{i + 2}}}", 0.1) for i in range(n - 1)]
     completions = tuple(Completion((text,), 4, True, (score,)) for text, score in answers)
-    results = [SearchResult(problem.id, completions, Cost(4 * n, 6 * n, 0, 10 * n, 0)) for problem in told]
-    run = Run({"strategy": "best_of_n"}, tuple(told), tuple(results), seconds=3.0)
-    return Part(strategy, run, grade(told, results), rule, ns)
+    results = [SearchResult(problem.id, completions, Cost(4 * n, 6 * n, 0, 10 * n, 0)) for problem in message]
+    run = Run({"strategy": "best_of_n"}, tuple(message), tuple(results), seconds=3.0)
+    return Part(strategy, run, grade(message, results), rule, ns)
 
 
-def test_each_cell_holds_what_its_run_says_and_the_others_nothing():
+def test_each_cell_contains_what_its_run_says_and_the_others_nothing():
     one = build(
         [part("majority", "majority"), part("best"), part("beam_search", n=4, ns=[4]), part("beam_search", ns=[2])]
     )
@@ -63,7 +63,7 @@ def test_a_search_is_read_off_by_whole_subtrees_only():
 
 
 @pytest.mark.parametrize(
-    ("parts", "told"),
+    ("parts", "message"),
     [
         ([], "at least one run"),
         ([part(), part("dvts", problems=3)], "dvts: not a run of the same problems as best"),
@@ -71,8 +71,8 @@ def test_a_search_is_read_off_by_whole_subtrees_only():
         ([part(ns=[4])], "n = 4 of 2"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(parts, told):
-    with pytest.raises(UserError, match=told):
+def test_what_does_not_fit_together_is_refused(parts, message):
+    with pytest.raises(UserError, match=message):
         build(parts)
 
 

@@ -121,14 +121,14 @@ def test_among_tests_without_a_difference_holm_finds_one_in_a_twentieth_of_all_p
 
 
 @pytest.mark.parametrize("count", [3, 5])
-def test_the_interval_of_a_standard_deviation_holds_the_truth_as_often_as_it_says(count):
+def test_the_interval_of_a_standard_deviation_contains_the_truth_as_often_as_it_says(count):
     values = np.random.default_rng(0).normal(0, 2.0, (4000, count))
     bands = [sd_interval(sd, count) for sd in values.std(axis=1, ddof=1)]
     assert np.mean([low <= 2.0 <= high for low, high in bands]) == pytest.approx(0.95, abs=0.012)
     assert np.isnan(sd_interval(1.0, 1)).all()
 
 
-def test_the_bootstrap_interval_holds_the_truth_about_as_often_as_it_says():
+def test_the_bootstrap_interval_contains_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(0)
     truth, trials = 0.3, 400
     intervals = [bootstrap(rng.random(100) < truth, seed=trial, resamples=500) for trial in range(trials)]

@@ -126,7 +126,7 @@ def test_the_aggregation_reaches_the_ranking():
     assert accuracy == {"last": 0.0, "min": 1.0}
 
 
-def test_levels_are_told_apart_and_their_mean_is_the_whole():
+def test_levels_are_reported_apart_and_their_mean_is_the_whole():
     run = graded(*ROWS, levels=[1, 5])
     table = by_level(run, ("majority", "best"), [4])
     assert list(table.columns) == ["level", "method", "n", "accuracy", "low", "high"]
@@ -145,7 +145,7 @@ def test_a_data_set_without_levels_has_no_table_by_level():
         by_level(graded(*ROWS))
 
 
-def test_an_unknown_method_is_refused_and_the_known_ones_told():
+def test_an_unknown_method_is_refused_and_the_known_ones_reported():
     with pytest.raises(UserError, match="'luck'.*majority, best, weighted, pass"):
         accuracy_P(graded(*ROWS), "luck", 1)
 

@@ -490,7 +490,7 @@ def test_speed_compares_all_answers_with_math_verify_on_a_sample():
     assert 0 < measured.correct <= 1 and measured.math_verify > 0
 
 
-def test_gold_answers_without_the_field_are_told(tmp_path):
+def test_gold_answers_without_the_field_are_reported(tmp_path):
     path = tmp_path / "golds.jsonl"
     path.write_text('{"answer": "1"}\n{"gold": "2"}\n')
     with pytest.raises(UserError, match='line 2: a line needs the text "answer"'):

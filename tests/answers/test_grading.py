@@ -48,8 +48,8 @@ def test_answers_outside_of_boxes_can_be_refused(file, capsys):
 
 
 def test_gold_answers_that_cannot_be_read_are_mentioned():
-    told = sentence(summary([grade("1", "{"), grade("1", "1")]))
-    assert told.endswith("accuracy 50.0%; 1 gold answers cannot be read")
+    message = sentence(summary([grade("1", "{"), grade("1", "1")]))
+    assert message.endswith("accuracy 50.0%; 1 gold answers cannot be read")
 
 
 def test_bench_answers_prints_rates_speed_and_fuzz(tmp_path, capsys, monkeypatch):
@@ -61,10 +61,10 @@ def test_bench_answers_prints_rates_speed_and_fuzz(tmp_path, capsys, monkeypatch
     measure = bench.speed
     monkeypatch.setattr(bench, "speed", lambda golds, **_: measure(golds, 2, 8, sample=4))
     assert cli.main(["answers", "--answers", str(path), "--fuzz", "50"], add_commands=add_commands) == 0
-    told = capsys.readouterr().out
-    assert "4 distinct gold answers" in told and "1 groups of them\n  1/2, 0.5\n" in told
-    assert "equal to their rewritings: " in told and "(100.00%)" in told
-    assert "16 answers" in told and "fuzz: 50 mutated answers" in told and "0 break equality" in told
+    message = capsys.readouterr().out
+    assert "4 distinct gold answers" in message and "1 groups of them\n  1/2, 0.5\n" in message
+    assert "equal to their rewritings: " in message and "(100.00%)" in message
+    assert "16 answers" in message and "fuzz: 50 mutated answers" in message and "0 break equality" in message
 
 
 def test_a_gold_answer_is_taken_from_the_solution_where_there_is_no_column_of_answers(tmp_path, capsys):

@@ -46,10 +46,10 @@ def test_the_price_of_servers_is_their_seconds_over_those_in_this_process():
     bench = RemoteBench(n=4, problems=2, tokens=100, sampling=3.0, local_sampling=2.0, scoring=1.0, local_scoring=2.0,
                         equal=0.995, deviation=2e-7)  # fmt: skip
     assert bench.ratio == 1.0
-    for told in (
+    for message in (
         "3.0 / 2.0, ratio 1.50; 99.5% of the samples", "1.0 / 2.0, ratio 0.50", "2e-07", "both      ratio 1.00",
     ):  # fmt: skip
-        assert told in str(bench)
+        assert message in str(bench)
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6).map(tuple), max_size=12, unique=True))
@@ -90,12 +90,12 @@ def test_a_search_bench_tells_ratios_to_its_floor():
     searched = Searched(Time(30.0, 10.0, 25.0, 15.0), (0.01, 0.25), cost, (90, 13), (), ((0,) * 100,))
     bench = SearchBench("dvts", 64, 10, searched, Time(15.0, 1.0, 14.0, 0.0), Time(5.0, 1.0, 0.0, 9.0))
     assert (bench.ratio, bench.processor_ratio) == (1.5, 2.0)
-    told = str(bench)
-    assert "ratio 1.50 (at most 1.6), of processor time 2.00" in told
-    assert "policy    90 requests, 55 tokens of their prompts computed, 4 cached" in told
-    assert "PRM       13 requests, 130 tokens computed" in told
-    assert "over distinct ones 1.30" in told and "policy 1%, PRM 25%" in told
-    assert "here 10.0 s, policy 25.0 s, PRM 15.0 s; floor here 2.0 s, policy 14.0 s, PRM 9.0 s" in told
+    message = str(bench)
+    assert "ratio 1.50 (at most 1.6), of processor time 2.00" in message
+    assert "policy    90 requests, 55 tokens of their prompts computed, 4 cached" in message
+    assert "PRM       13 requests, 130 tokens computed" in message
+    assert "over distinct ones 1.30" in message and "policy 1%, PRM 25%" in message
+    assert "here 10.0 s, policy 25.0 s, PRM 15.0 s; floor here 2.0 s, policy 14.0 s, PRM 9.0 s" in message
 
 
 def test_the_package_has_few_rooms_and_a_strategy_is_one_file():

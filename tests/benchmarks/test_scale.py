@@ -123,7 +123,7 @@ def test_assumptions_are_overridden_by_name():
 
 
 @pytest.mark.parametrize(
-    ("assignment", "told"),
+    ("assignment", "message"),
     [
         ("dollars=2", "there is no assumption 'dollars': choose one of problems, n, seeds"),
         ("usd", "usd must be a number above 0, and '' is not: write NAME=VALUE"),
@@ -134,10 +134,10 @@ def test_assumptions_are_overridden_by_name():
         ("usd=nan", "usd must be a number above 0"),
     ],
 )
-def test_an_assumption_that_cannot_be_is_told(assignment, told):
+def test_an_assumption_that_cannot_be_is_reported(assignment, message):
     with pytest.raises(UserError) as error:
         with_overrides([assignment])
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_recorded_runs_are_forecast_in_a_table_of_their_own(capsys):

@@ -18,8 +18,8 @@ H100 = {
 
 
 def test_a_check_that_fails_is_in_the_table_and_the_next_one_is_made():
-    told = []
-    report = Report(10, told.append)
+    message = []
+    report = Report(10, message.append)
 
     async def fails():
         raise RuntimeError("CUDA error:\nout of | memory")
@@ -32,7 +32,7 @@ def test_a_check_that_fails_is_in_the_table_and_the_next_one_is_made():
     assert str(report).splitlines()[2:] == [
         "| first | FAILED | RuntimeError: CUDA error: out of / memory |", "| second | ok | fine |",
     ]  # fmt: skip
-    assert report.failed == ["first"] and told == report.checks
+    assert report.failed == ["first"] and message == report.checks
 
 
 def test_no_check_begins_when_its_time_is_over():
@@ -84,15 +84,15 @@ def test_the_made_up_tokenizer_is_as_large_as_llamas_and_reads_what_it_writes():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--device", "gpu"], "vLLM's build for CPUs is installed: check with --device cpu"),
         (["--device", "cpu", "--n", "6"], "need an n that is a multiple of 4, and 6 is not"),
     ],
 )
-def test_what_cannot_be_checked_is_refused(arguments, told, capsys):
+def test_what_cannot_be_checked_is_refused(arguments, message, capsys):
     assert cli.main(["check-gpu", "--offline", "tiny", *arguments]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.engine

@@ -58,10 +58,10 @@ def run(data, out, *more, n=2, strategy="best_of_n"):
 
 def test_a_run_tells_accuracy_tokens_and_place(engines, capsys, data, tmp_path):
     assert cli.main([str(argument) for argument in run(data, tmp_path / "out")]) == 0
-    told = capsys.readouterr().out
-    assert "best_of_n, n = 2, 3 problems: accuracy 100.0% (95 % interval 100.0% to 100.0%)" in told
-    assert "12 tokens generated" in told
-    assert str(tmp_path / "out" / "run.jsonl") in told
+    message = capsys.readouterr().out
+    assert "best_of_n, n = 2, 3 problems: accuracy 100.0% (95 % interval 100.0% to 100.0%)" in message
+    assert "12 tokens generated" in message
+    assert str(tmp_path / "out" / "run.jsonl") in message
 
 
 def test_every_setting_has_an_option(engines, data, tmp_path):
@@ -86,7 +86,7 @@ def test_a_search_runs_and_keeps_its_tree(engines, capsys, data, tmp_path, strat
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (["--profile", "macro"], "unknown profile 'macro': choose one of micro, llama"),
         (["--strategy", "best_of_m"], "unknown strategy 'best_of_m': choose one of greedy"),
@@ -111,13 +111,13 @@ def test_a_search_runs_and_keeps_its_tree(engines, capsys, data, tmp_path, strat
         (["--what"], "unrecognized arguments: --what"),
     ],
 )
-def test_bad_options_are_told_in_one_line(engines, capsys, data, tmp_path, more, told):
-    assert told in refused(capsys, *run(data, tmp_path / "out", *more))
+def test_bad_options_are_reported_in_one_line(engines, capsys, data, tmp_path, more, message):
+    assert message in refused(capsys, *run(data, tmp_path / "out", *more))
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "message"),
     [
         ("micro train --jobs 0", "argument --jobs: it must be a whole number of at least 1, and '0' is not"),
         ("micro train --seed -1", "argument --seed: it must be a whole number of at least 0, and '-1' is not"),
@@ -131,17 +131,17 @@ def test_bad_options_are_told_in_one_line(engines, capsys, data, tmp_path, more,
         ("run --strategy greedy --out out --seed -1", "argument --seed: it must be a whole number of at least 0"),
     ],
 )
-def test_numbers_that_cannot_be_are_told_in_one_line(capsys, command, told):
+def test_numbers_that_cannot_be_are_reported_in_one_line(capsys, command, message):
     first, *argv = command.split()
     if first == "run":
-        assert told in refused(capsys, first, *argv)
+        assert message in refused(capsys, first, *argv)
     else:
         program = {"benchmarks": benchmarks.cli, "micro": micro_cli}[first]
-        assert told in refused(capsys, *argv, prog=program.PROG, add_commands=program.add_commands)
+        assert message in refused(capsys, *argv, prog=program.PROG, add_commands=program.add_commands)
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ('{"problem": "1+1?"}', "line 2 has no 'answer'"),
         ('{"answer": "2"}', "line 2 has no 'problem'"),
@@ -149,25 +149,25 @@ def test_numbers_that_cannot_be_are_told_in_one_line(capsys, command, told):
         ('{"problem": ', "line 2 is not JSON"),
     ],
 )
-def test_a_broken_data_file_is_told_in_one_line(engines, capsys, tmp_path, line, told):
+def test_a_broken_data_file_is_reported_in_one_line(engines, capsys, tmp_path, line, message):
     data = tmp_path / "problems.jsonl"
     data.write_text(f"{json.dumps(ROW)}\n{line}\n")
-    assert f"{data}, {told}" in refused(capsys, *run(data, tmp_path / "out"))
+    assert f"{data}, {message}" in refused(capsys, *run(data, tmp_path / "out"))
 
 
-def test_a_folder_that_holds_another_run_is_told_with_what_differs(engines, capsys, data, tmp_path):
+def test_a_folder_that_contains_another_run_is_reported_with_what_differs(engines, capsys, data, tmp_path):
     assert cli.main([str(argument) for argument in run(data, tmp_path / "out")]) == 0
     capsys.readouterr()
-    told = refused(capsys, *run(data, tmp_path / "out", "--seed", "1", "--top-p", "0.5"))
-    assert "contains another run: seed is 0 there and 1 here; settings.top_p is 1.0 there and 0.5 here" in told
+    message = refused(capsys, *run(data, tmp_path / "out", "--seed", "1", "--top-p", "0.5"))
+    assert "contains another run: seed is 0 there and 1 here; settings.top_p is 1.0 there and 0.5 here" in message
 
 
-def test_a_prompt_without_room_is_told_and_the_rest_is_kept(engines, capsys, data, tmp_path):
+def test_a_prompt_without_room_is_reported_and_the_rest_is_kept(engines, capsys, data, tmp_path):
     with data.open("a") as file:
         file.write(json.dumps(ROW | {"unique_id": "d", "problem": "too long"}) + "\n")
     assert cli.main([str(argument) for argument in run(data, tmp_path / "out")]) == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith("tts-study: 1 of 4 problems failed, problem d first: A prompt of 600 tokens does not fit")
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("tts-study: 1 of 4 problems failed, problem d first: A prompt of 600 tokens does not fit")
     assert len((tmp_path / "out" / "run.jsonl").read_text().splitlines()) == 1 + 3
 
 
@@ -249,12 +249,12 @@ def test_grading_counts_right_wrong_and_unreadable_answers(capsys, tmp_path):
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert cli.main(["grade", str(path)]) == 0
-    told = capsys.readouterr().out
-    assert told == "4 graded: 2 correct, 1 wrong, 1 without a readable answer (0 timed out); accuracy 50.0%\n"
+    message = capsys.readouterr().out
+    assert message == "4 graded: 2 correct, 1 wrong, 1 without a readable answer (0 timed out); accuracy 50.0%\n"
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "contains no answers"),
         ('{"answer": "1"}\n', 'line 1: a line needs the texts "answer" and "prediction" or "completion"'),
@@ -262,10 +262,10 @@ def test_grading_counts_right_wrong_and_unreadable_answers(capsys, tmp_path):
         ("\n", "line 1 is empty"),
     ],
 )
-def test_a_file_that_cannot_be_graded_is_told(capsys, tmp_path, content, told):
+def test_a_file_that_cannot_be_graded_is_reported(capsys, tmp_path, content, message):
     path = tmp_path / "answers.jsonl"
     path.write_text(content)
-    assert told in refused(capsys, "grade", path)
+    assert message in refused(capsys, "grade", path)
 
 
 @pytest.fixture
@@ -306,13 +306,13 @@ def test_a_study_hands_the_profiles_options_to_its_notebooks(project, data, tmp_
     asked = ["study", "--out", "out", "--notebooks", "00", "--policy", "3b", "--dataset", data.name]
     assert cli.main([*asked, "--set", "chat_template={{ 'a b' }}", "--levels", "4,5"]) == 0
     executed = nbformat.read(tmp_path / "out" / "notebooks" / "00_first.ipynb", as_version=4)
-    told = executed.cells[-1].outputs[0].text
+    message = executed.cells[-1].outputs[0].text
     for field in ("policy='3b'", f"dataset='{data}'", """chat_template="{{ 'a b' }}\"""", "dataset_levels='4,5'"):
-        assert field in told
+        assert field in message
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (["-p", "m", "8"], "no notebook has a parameter 'm': choose one of profile, profile_options, n, top_p, fresh"),
         (["-p", "n", "many"], "n = 'many' is a str, not a int"),
@@ -322,20 +322,20 @@ def test_a_study_hands_the_profiles_options_to_its_notebooks(project, data, tmp_
         (["--set", "temperature=hot"], "temperature must be a number"),
     ],
 )
-def test_a_study_that_cannot_be_is_refused_before_it_starts(project, capsys, tmp_path, more, told):
-    assert told in refused(capsys, "study", "--out", tmp_path / "out", *more)
+def test_a_study_that_cannot_be_is_refused_before_it_starts(project, capsys, tmp_path, more, message):
+    assert message in refused(capsys, "study", "--out", tmp_path / "out", *more)
     assert not (tmp_path / "out").exists()
 
 
-def test_bad_input_inside_a_notebook_is_told_in_one_line(project, capsys, tmp_path):
+def test_bad_input_inside_a_notebook_is_reported_in_one_line(project, capsys, tmp_path):
     assert cli.main(["study", "--out", str(tmp_path / "out"), "--notebooks", "00", "-p", "n", "0"]) == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith("tts-study: notebook 00_first, cell ")
-    assert told.endswith(": n must be at least 1")
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("tts-study: notebook 00_first, cell ")
+    assert message.endswith(": n must be at least 1")
 
 
-def test_a_file_that_cannot_be_written_is_told_in_one_line(tmp_path, capsys):
+def test_a_file_that_cannot_be_written_is_reported_in_one_line(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert cli.main(["problems", "--out", str(tmp_path / "file" / "p.jsonl")], add_commands=micro_cli.add_commands) == 2
-    told = capsys.readouterr().err
-    assert str(tmp_path / "file") in told and len(told.splitlines()) == 1
+    message = capsys.readouterr().err
+    assert str(tmp_path / "file") in message and len(message.splitlines()) == 1

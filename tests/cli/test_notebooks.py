@@ -39,7 +39,7 @@ def test_it_is_valid_and_opens_with_a_title(notebook):
     assert notebook.cells[0].source.startswith("# ")
 
 
-def test_one_cell_of_literal_annotated_commented_lines_holds_the_parameters(notebook):
+def test_one_cell_of_literal_annotated_commented_lines_contains_the_parameters(notebook):
     assert tagged(notebook, "injected-parameters") == []
     (parameters,) = tagged(notebook, "parameters")
     for line in parameters.source.splitlines():

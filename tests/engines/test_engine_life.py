@@ -115,8 +115,8 @@ async def test_an_engine_that_dies_ends_all_its_requests_with_the_cause_and_star
     tasks = await engine.asked(8)
     engine.llms[0].dead = True
     engine.open()
-    told = await ends(tasks, EngineLost)
-    assert "died: its process was ended by SIGKILL" in told and "memory" not in told
+    message = await ends(tasks, EngineLost)
+    assert "died: its process was ended by SIGKILL" in message and "memory" not in message
     (task,) = await engine.asked(1)
     engine.open()
     assert (await task).token_ids == (7,) and len(engine.llms) == 2
@@ -145,8 +145,8 @@ async def test_a_silent_engine_is_reported_then_lost_and_started_again(policy_fo
     monkeypatch.setattr(in_flight, "WORD", 0.2)
     engine = ScriptedEngine(policy_folder, reply_limit=0.6)
     tasks = await engine.asked(5)
-    told = await ends(tasks, EngineLost)
-    assert "has not answered since" in told and "reply_limit is 0.6 s" in told
+    message = await ends(tasks, EngineLost)
+    assert "has not answered since" in message and "reply_limit is 0.6 s" in message
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "5 requests waiting (it counts as lost after 0.6 s)" in line
     (task,) = await engine.asked(1)
@@ -311,6 +311,6 @@ def test_after_jupyters_stop_button_or_a_killed_engine_the_next_cell_works(polic
     command = [sys.executable, str(script), str(policy_folder)]
     done = subprocess.run(command, capture_output=True, text=True, start_new_session=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
-    told, alive = (line for line in done.stdout.splitlines() if line.startswith(("lost", "alive")))  # vLLM prints too
-    assert told.startswith("lost: EngineLost The engine of ") and "died: its process was ended by SIGKILL" in told
+    lost, alive = (line for line in done.stdout.splitlines() if line.startswith(("lost", "alive")))  # vLLM prints too
+    assert lost.startswith("lost: EngineLost The engine of ") and "died: its process was ended by SIGKILL" in lost
     assert alive == "alive"

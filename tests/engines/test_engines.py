@@ -78,7 +78,7 @@ def test_a_separator_of_two_tokens_ends_a_step_too(policy, run):
 
 
 @pytest.mark.engine
-def test_the_models_own_end_is_told_from_a_limit(policy, run):
+def test_the_models_own_end_is_reported_from_a_limit(policy, run):
     end = policy.engine.tokenizer.eos_token_id
     generations = run(policy.complete(policy.prompt(PROBLEM), n=48, seed=2)).generations
     assert {g.stop for g in generations} == {"end", "length"}

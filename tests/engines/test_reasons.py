@@ -1,4 +1,4 @@
-"""What keeps an engine from starting is told before it starts, and what ended one in its own words."""
+"""What keeps an engine from starting is reported before it starts, and what ended one is reported in its own words."""
 
 import json
 import logging
@@ -40,47 +40,47 @@ def test_a_whole_checkpoint_passes(folder):
     VllmPolicy(PolicySettings(model=str(folder))).engine._check()
 
 
-def test_weights_that_are_a_pointer_of_git_lfs_are_told(folder):
+def test_weights_that_are_a_pointer_of_git_lfs_are_reported(folder):
     (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     assert "model.safetensors is a pointer of git-lfs" in refusal(folder)
 
 
-def test_a_tokenizer_that_is_a_pointer_of_git_lfs_is_told(folder):
+def test_a_tokenizer_that_is_a_pointer_of_git_lfs_is_reported(folder):
     (folder / "tokenizer.json").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     assert "tokenizer" in refusal(folder)
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, -1])
-def test_weights_that_were_cut_short_are_told(folder, kept):
+def test_weights_that_were_cut_short_are_reported(folder, kept):
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[:kept])
     assert "model.safetensors is broken or cut short" in refusal(folder)
 
 
 @pytest.mark.parametrize("header", [b"[]", b"{", b'{"a": 1}', b'{"a": {"dtype": "F32"}}', b"[" * 5000])
-def test_weights_with_a_broken_header_are_told(folder, header):
+def test_weights_with_a_broken_header_are_reported(folder, header):
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
     assert "model.safetensors is broken or cut short" in refusal(folder)
 
 
-def test_absent_weights_are_told(folder):
+def test_absent_weights_are_reported(folder):
     (folder / "model.safetensors").unlink()
     assert "has no weights" in refusal(folder)
 
 
-def test_an_absent_shard_is_told(folder):
+def test_an_absent_shard_is_reported(folder):
     index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     assert "lacks model-00002-of-00002.safetensors" in refusal(folder)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"model": 7}'])
-def test_a_broken_tokenizer_is_told(folder, text):
+def test_a_broken_tokenizer_is_reported(folder, text):
     (folder / "tokenizer.json").write_text(text)
     assert "The tokenizer of " in refusal(folder)
 
 
-def test_an_absent_chat_template_is_told(folder):
+def test_an_absent_chat_template_is_reported(folder):
     config = json.loads((folder / "tokenizer_config.json").read_text())
     config.pop("chat_template", None)
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
@@ -94,7 +94,7 @@ def test_an_absent_chat_template_is_told(folder):
 
 @pytest.fixture
 def hub(monkeypatch):
-    """A hub that answers as it is told: a status and the hub's own code for it."""
+    """A hub that answers as the test asks: a status and the hub's own code for it."""
     answers = {}
 
     class Hub(BaseHTTPRequestHandler):
@@ -116,15 +116,15 @@ def hub(monkeypatch):
     server.shutdown()
 
 
-@pytest.mark.parametrize("status, code, told", [
+@pytest.mark.parametrize("status, code, message", [
     (403, "GatedRepo", "is gated: ask for access at http"),
     (401, "GatedRepo", "is gated: ask for access at http"),
     (401, "RepoNotFound", "There is no model 'no-one/no-model' on the hub, or it is private"),
     (404, "EntryNotFound", "has no config.json on the hub"),
 ])  # fmt: skip
-def test_a_hubs_refusal_has_its_own_sentence(hub, status, code, told):
+def test_a_hubs_refusal_has_its_own_sentence(hub, status, code, message):
     hub["next"] = status, code
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         checkpoints.check_reachable("no-one/no-model")
 
 
@@ -133,7 +133,7 @@ def test_a_model_that_the_hub_has_passes(hub):
     checkpoints.check_reachable("no-one/no-model")
 
 
-def test_without_a_hub_a_model_that_was_not_downloaded_is_told_in_seconds(hub, monkeypatch):
+def test_without_a_hub_a_model_that_was_not_downloaded_is_reported_in_seconds(hub, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     began = time.monotonic()
     with pytest.raises(UserError, match="The hub cannot be reached .* 'no-one/no-model' was not downloaded before"):
@@ -165,21 +165,21 @@ def work():
 """
 
 
-@pytest.mark.parametrize("call, told", [
+@pytest.mark.parametrize("call, message", [
     ("work()\n", "put what line 12 starts under if __name__"),
     ("for _ in range(1):\n    work()\n", "put what line 12 starts under if __name__"),
     ('if __name__ == "__main__":\n    work()\n', "passes"),
 ])  # fmt: skip
-def test_a_script_without_the_guard_is_told_before_an_engine_starts(tmp_path, call, told):
+def test_a_script_without_the_guard_is_reported_before_an_engine_starts(tmp_path, call, message):
     (tmp_path / "script.py").write_text(SCRIPT + call)
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert told in done.stdout
+    assert message in done.stdout
 
 
 # --- what vLLM says --------------------------------------------------------------------------------------------------
 
 
-def test_a_failed_validation_is_told_by_its_own_message():
+def test_a_failed_validation_is_reported_by_its_own_message():
     class Config(pydantic.BaseModel):
         length: int
 
@@ -214,7 +214,7 @@ def engine_process(error):
     logger.removeHandler(notes)
 
 
-def test_an_engines_own_reason_is_told_and_not_that_there_is_one_above(cache):
+def test_an_engines_own_reason_is_reported_and_not_that_there_is_one_above(cache):
     engine_process(ValueError("Free memory on device cuda:0 (3.1/79 GiB) is less than\ndesired"))
     engine_process(RuntimeError("Worker failed, see root cause above"))
     said = RuntimeError(

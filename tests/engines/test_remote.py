@@ -45,7 +45,7 @@ SAID = 7, 8, 9  # token ids
 
 
 class FakeServer:
-    """Answers as `vllm serve` does, with the same three tokens to everything, unless told to do something else."""
+    """Answers as `vllm serve` does, with the same three tokens to everything, unless it is given another reply."""
 
     def __init__(self, model, *, context=512, key=None, noise=False, faults=()):
         self.cards = [{"id": "served", "root": str(model), "max_model_len": context}]
@@ -259,7 +259,7 @@ async def test_a_server_that_does_not_answer_in_time_is_given_up_and_another_one
             await policy.start()
 
 
-# --- bad servers are told in one sentence ----------------------------------------------------------------------------
+# --- bad servers are reported in one sentence ------------------------------------------------------------------------
 
 
 async def refusal(engine):
@@ -270,16 +270,16 @@ async def refusal(engine):
     return str(caught.value)
 
 
-async def test_a_server_that_is_not_there_is_told_at_once(serve, policy_folder):
+async def test_a_server_that_is_not_there_is_reported_at_once(serve, policy_folder):
     fake, gone = await serve(policy_folder), await serve(policy_folder)
     await gone.server.close()
-    told = await refusal(policy_on(policy_folder, fake, gone, patience=60))
-    assert gone.url in told and "tts-study serve" in told
+    reported = await refusal(policy_on(policy_folder, fake, gone, patience=60))
+    assert gone.url in reported and "tts-study serve" in reported
 
 
-async def test_a_wrong_model_is_told_with_what_is_there(serve, policy_folder, prm_folder):
-    told = await refusal(policy_on(policy_folder, await serve(prm_folder)))
-    assert "No server has the model" in told and "has served" in told and "--served-model-name" in told
+async def test_a_wrong_model_is_reported_with_what_is_there(serve, policy_folder, prm_folder):
+    reported = await refusal(policy_on(policy_folder, await serve(prm_folder)))
+    assert "No server has the model" in reported and "has served" in reported and "--served-model-name" in reported
 
 
 async def test_servers_of_other_models_are_left_alone(serve, policy_folder, prm_folder):
@@ -299,16 +299,16 @@ async def test_other_weights_under_the_same_name_are_refused(serve, policy_folde
 
 
 async def test_a_context_that_is_too_small_is_refused(serve, policy_folder):
-    told = await refusal(policy_on(policy_folder, await serve(policy_folder, context=256)))
-    assert "is 256 tokens" in told and "--max-model-len 512" in told
+    reported = await refusal(policy_on(policy_folder, await serve(policy_folder, context=256)))
+    assert "is 256 tokens" in reported and "--max-model-len 512" in reported
 
 
-async def test_a_key_is_wanted_sent_and_never_told(serve, policy_folder, monkeypatch):
+async def test_a_key_is_wanted_sent_and_never_reported(serve, policy_folder, monkeypatch):
     fake = await serve(policy_folder, key="open-sesame")
     assert "requires an API key: set $TTS_STUDY_API_KEY" in await refusal(policy_on(policy_folder, fake))
     monkeypatch.setenv(replies.API_KEY, "hocus-pocus")
-    told = await refusal(policy_on(policy_folder, fake))
-    assert "does not accept the key" in told and "hocus" not in told
+    reported = await refusal(policy_on(policy_folder, fake))
+    assert "does not accept the key" in reported and "hocus" not in reported
     monkeypatch.setenv(replies.API_KEY, "open-sesame")
     async with policy_on(policy_folder, fake) as policy:
         await policy.start()
@@ -342,8 +342,8 @@ async def test_a_server_that_scores_no_tokens_is_no_prm(serve, prm_folder, monke
         return web.json_response(reply, status=status)
 
     monkeypatch.setattr(fake, "answer", lambda request, reply: refuse(request))
-    told = await refusal(prm_on(prm_folder, fake))
-    assert "cannot be a PRM" in told and "--runner pooling" in told
+    reported = await refusal(prm_on(prm_folder, fake))
+    assert "cannot be a PRM" in reported and "--runner pooling" in reported
 
 
 async def test_a_server_of_embeddings_is_no_prm(serve, prm_folder, monkeypatch):
@@ -357,7 +357,7 @@ async def test_a_server_of_embeddings_is_no_prm(serve, prm_folder, monkeypatch):
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://a", "http://", "", "http://me:secret@host:1"])
-def test_what_is_no_url_is_refused_and_passwords_are_not_told(policy_folder, url):
+def test_what_is_no_url_is_refused_and_passwords_are_not_reported(policy_folder, url):
     with pytest.raises(UserError) as caught:
         RemotePolicy(PolicySettings(model=str(policy_folder)), [url])
     assert "secret" not in str(caught.value)
@@ -409,7 +409,7 @@ def test_a_server_is_started_with_what_an_engine_is_started_with(policy_folder, 
     assert "--middleware tts_study.engines.keys.EveryPath" in " ".join(prm.options)
 
 
-async def test_a_taken_port_and_a_server_that_cannot_start_are_told_in_one_sentence(policy_folder, tmp_path):
+async def test_a_taken_port_and_a_server_that_cannot_start_are_reported_in_one_sentence(policy_folder, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -518,17 +518,17 @@ def test_a_server_that_is_starting_and_ignores_signals_does_not_outlive_its_star
     assert psutil.wait_procs([server], timeout=10)[1] == []
 
 
-@pytest.mark.parametrize("arguments, told", [
+@pytest.mark.parametrize("arguments, reported", [
     (["--ports", "70000", "8001"], "70000 is not a port: choose one of at most 65535"),
     (["--ports", "8000", "8000"], "port 8000 is named twice"),
     (["--host", ""], "--host is empty"),
     (["--host", "no.such.host.invalid"], "Cannot serve at http://no.such.host.invalid:8000"),
     (["--host", "2001:db8::1"], "Cannot serve at http://[2001:db8::1]:8000"),
 ])  # fmt: skip
-def test_places_where_no_server_can_be_are_refused_in_one_sentence(capsys, arguments, told):
+def test_places_where_no_server_can_be_are_refused_in_one_sentence(capsys, arguments, reported):
     assert main(["serve", *arguments]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert told in line
+    assert reported in line
 
 
 def test_a_server_may_listen_at_an_ipv6_address():
@@ -647,8 +647,8 @@ def test_a_malformed_request_is_refused_and_the_server_lives_on(served, loop):
 
     url = served[0].policy_url.split(",")[0]
     for noise in (["seven", 1.0], [7], [7, -1.0], 7):
-        status, told = loop.run_until_complete(ask(url, noise))
-        assert status == 400 and "seeded_noise must be a seed" in told
+        status, reported = loop.run_until_complete(ask(url, noise))
+        assert status == 400 and "seeded_noise must be a seed" in reported
     assert loop.run_until_complete(ask(url, [7, 1.0]))[0] == 200
 
 
@@ -708,7 +708,7 @@ async def test_as_many_scores_as_tokens_must_come_back(serve, prm_folder, more):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "cached", "told"),
+    ("tokens", "cached", "reported"),
     [
         ([10**6], 0, "returned the token 1000000"),
         ([-1], 0, "returned the token -1"),
@@ -721,7 +721,7 @@ async def test_as_many_scores_as_tokens_must_come_back(serve, prm_folder, more):
         ([1], "5", "returned '5' cached tokens"),
     ],
 )
-async def test_tokens_and_counts_that_cannot_be_end_the_run(serve, policy_folder, tokens, cached, told):
+async def test_tokens_and_counts_that_cannot_be_end_the_run(serve, policy_folder, tokens, cached, reported):
     fake = await serve(policy_folder)
     choice = {"token_ids": tokens, "finish_reason": "stop", "stop_reason": None}
     usage = {"prompt_tokens_details": {"cached_tokens": cached}}
@@ -729,7 +729,7 @@ async def test_tokens_and_counts_that_cannot_be_end_the_run(serve, policy_folder
     async with policy_on(policy_folder, fake) as policy:
         with pytest.raises(RunStopped) as caught:
             await policy.complete(policy.prompt(PROBLEM), n=1, seed=0)
-    assert told in str(caught.value) and str(policy_folder) in str(caught.value)
+    assert reported in str(caught.value) and str(policy_folder) in str(caught.value)
 
 
 async def as_json(body):
@@ -789,8 +789,8 @@ async def test_the_words_of_servers_are_made_printable_and_cut(serve, policy_fol
         return web.json_response({"error": {"message": said}}, status=400)
 
     fake.answer = answer
-    told = await refusal(policy_on(policy_folder, fake))
-    assert told.isprintable() and len(told) < 600
+    reported = await refusal(policy_on(policy_folder, fake))
+    assert reported.isprintable() and len(reported) < 600
     fake.cards = [{"id": said}]
-    told = await refusal(policy_on(policy_folder, fake))
-    assert told.isprintable() and len(told) < 800
+    reported = await refusal(policy_on(policy_folder, fake))
+    assert reported.isprintable() and len(reported) < 800

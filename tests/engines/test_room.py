@@ -1,4 +1,4 @@
-"""Which engines a machine has room for, told from its devices, their memory and the model's shape."""
+"""Which engines a machine has room for, by its devices, their memory and the model's shape."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_the_reason_says_what_is_missing(monkeypatch):
         check_room(small, Machine(1, 24e9, gpu=True))
 
 
-def test_what_cannot_be_told_is_left_to_vllm(monkeypatch):
+def test_what_cannot_be_reported_is_left_to_vllm(monkeypatch):
     unknown = policy_settings(load_profile("llama", policy="some-owner/some-model"))
     check_room(unknown, Machine(1, 1e6, gpu=True))
     check_room(policy_settings(load_profile("llama", policy="70b")), None)

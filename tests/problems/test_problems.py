@@ -76,7 +76,7 @@ def test_a_part_of_a_data_set_is_chosen_in_its_order_and_then_limited(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [
         (dict(dataset_levels="4,9"), "no problem has the level '9': choose from 1, 2, 3, 4, 5"),
         (dict(dataset_levels="hard"), "no problem has the level 'hard': choose from 1, 2"),
@@ -86,11 +86,11 @@ def test_a_part_of_a_data_set_is_chosen_in_its_order_and_then_limited(tmp_path, 
         (dict(dataset_ids="test/0", dataset_levels="2"), "no problem has all of these: level 2, id test/0"),
     ],
 )
-def test_a_part_that_is_not_there_is_told_with_what_is(tmp_path, asked, told):
+def test_a_part_that_is_not_there_is_reported_with_what_is(tmp_path, asked, message):
     path = written(tmp_path, *LEVELLED)
     with pytest.raises(UserError) as error:
         load(path, **asked)
-    assert f"{path}: {told}" in str(error.value)
+    assert f"{path}: {message}" in str(error.value)
 
 
 def test_levels_of_a_data_set_without_levels_are_refused(tmp_path):
@@ -170,7 +170,7 @@ def test_tables_hold_the_same_problems_as_lines(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [
         ([ROW, {"unique_id": "b", "answer": "2"}], "line 2 has no 'problem': its columns are 'unique_id', 'answer'; "),
         ([ROW, {"unique_id": "b", "problem": "?"}], "line 2 has no 'answer'"),
@@ -185,16 +185,16 @@ def test_tables_hold_the_same_problems_as_lines(tmp_path, suffix):
         ([], "there are no problems in it"),
     ],
 )
-def test_a_broken_file_is_told_with_its_line(tmp_path, lines, told):
+def test_a_broken_file_is_reported_with_its_line(tmp_path, lines, message):
     path = written(tmp_path, *lines)
     with pytest.raises(UserError) as error:
         load(path)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert str(path) in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("missing.jsonl", "there is no file"),
         ("no/such/file.jsonl", "there is no file"),
@@ -202,20 +202,20 @@ def test_a_broken_file_is_told_with_its_line(tmp_path, lines, told):
         ("", "unknown data set ''"),
     ],
 )
-def test_a_data_set_that_is_not_there_is_told(name, told):
+def test_a_data_set_that_is_not_there_is_reported(name, message):
     with pytest.raises(UserError) as error:
         load(name)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["bad.parquet", "bad.csv", "bad.txt"])
-def test_an_unreadable_table_is_told(tmp_path, name):
+def test_an_unreadable_table_is_reported(tmp_path, name):
     (tmp_path / name).write_bytes(b'"\xff\xfe\x00')
     with pytest.raises(UserError, match="cannot read"):
         load(tmp_path / name)
 
 
-def test_a_wrong_configuration_is_told_with_those_that_there_are(monkeypatch):
+def test_a_wrong_configuration_is_reported_with_those_that_there_are(monkeypatch):
     import datasets
 
     def refused(*_, **__):
@@ -226,7 +226,7 @@ def test_a_wrong_configuration_is_told_with_those_that_there_are(monkeypatch):
         load("some/set")
 
 
-def test_a_hub_that_cannot_be_reached_is_told(monkeypatch):
+def test_a_hub_that_cannot_be_reached_is_reported(monkeypatch):
     import datasets
 
     def unreachable(*_, **__):
@@ -245,7 +245,7 @@ def test_no_problems_is_not_a_number_of_problems(tmp_path, limit):
 
 
 @given(content=st.binary(max_size=200))
-def test_any_bytes_are_rows_or_a_told_error(tmp_path_factory, content):
+def test_any_bytes_are_rows_or_a_reported_error(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("wild") / "wild.jsonl"
     path.write_bytes(content)
     try:

@@ -87,8 +87,8 @@ def test_options_as_one_text_are_read_as_they_were_written(settings):
 def test_options_as_one_text_are_overridden_by_those_given_apart():
     profile = load_profile("micro", "temperature=0.7 max_tokens=9", max_tokens=8)
     assert (profile.temperature, profile.max_tokens) == (0.7, 8)
-    for options, told in (("temperature", "'temperature' has no ="), ("'", "cannot read the profile's options")):
-        with pytest.raises(UserError, match=told):
+    for options, message in (("temperature", "'temperature' has no ="), ("'", "cannot read the profile's options")):
+        with pytest.raises(UserError, match=message):
             load_profile("micro", options)
 
 
@@ -99,7 +99,7 @@ def test_overrides_add_up_and_none_overrides_nothing():
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (dict(profile="macro"), "unknown profile 'macro': choose one of micro, llama, qwen2.5"),
         (dict(temprature=1), "has no setting 'temprature': choose one of"),
@@ -123,5 +123,5 @@ def test_overrides_add_up_and_none_overrides_nothing():
         (dict(dtype="int8"), "unknown dtype 'int8': choose one of bfloat16"),
     ],
 )
-def test_what_cannot_be_is_refused_and_told(overrides, told):
-    assert told in refusal(**overrides)
+def test_what_cannot_be_is_refused_with_the_reason(overrides, message):
+    assert message in refusal(**overrides)

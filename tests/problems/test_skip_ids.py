@@ -31,7 +31,7 @@ def test_problems_with_some_ids_are_left_out(rows):
 
 
 @pytest.mark.parametrize(
-    ("n", "told"),
+    ("n", "message"),
     [
         ("9" * 25, "n must be at most 100,000"),
         ("9" * 5000, "must be a whole number, and '999"),
@@ -39,15 +39,15 @@ def test_problems_with_some_ids_are_left_out(rows):
         ("0", "n must be at least 1"),
     ],
 )
-def test_an_absurd_n_is_one_short_sentence(rows, tmp_path, capsys, n, told):
+def test_an_absurd_n_is_one_short_sentence(rows, tmp_path, capsys, n, message):
     asked = ["run", "--strategy", "best_of_n", "--n", n, "--dataset", rows, "--skip-ids", "a", "--out", str(tmp_path)]
     assert main(asked) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert told in line and len(line) < 250
+    assert message in line and len(line) < 250
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [
         (dict(fresh="False"), "fresh must be True or False, and 'False' is a str"),
         (dict(seed="0"), "seed must be a whole number, and '0' is a str"),
@@ -55,8 +55,8 @@ def test_an_absurd_n_is_one_short_sentence(rows, tmp_path, capsys, n, told):
         (dict(n_problems=True), "n_problems must be a whole number"),
     ],
 )
-def test_a_notebooks_parameter_that_comes_as_text_is_refused_where_it_enters(asked, told):
-    with pytest.raises(UserError, match=told):
+def test_a_notebooks_parameter_that_comes_as_text_is_refused_where_it_enters(asked, message):
+    with pytest.raises(UserError, match=message):
         Study("micro", **asked)
 
 

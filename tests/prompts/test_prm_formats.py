@@ -101,14 +101,14 @@ def test_trls_tokens_are_those_of_its_docstring():
 
 
 @pytest.mark.parametrize(
-    ("family", "told"),
+    ("family", "message"),
     [
         ("math-shepherd", "no token '▁ки', which the family 'math-shepherd' needs"),
         ("qwen", "no token '<extra_0>', which the family 'qwen' needs"),
     ],
 )
-def test_a_tokenizer_without_a_familys_tokens_is_refused(micro_tokenizer, family, told):
-    with pytest.raises(UserError, match=told):
+def test_a_tokenizer_without_a_familys_tokens_is_refused(micro_tokenizer, family, message):
+    with pytest.raises(UserError, match=message):
         FORMATS[family].check(micro_tokenizer, None)
 
 

@@ -203,8 +203,8 @@ except Exception as error:
 def test_a_full_disk_ends_the_run_at_once_with_whole_lines_and_the_same_command_resumes_it(tmp_path, size):
     path = tmp_path / "run.jsonl"
     code = FULL.format(tests=str(Path(__file__).parents[1]), size=size)
-    told = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True).stdout
-    assert told.startswith("RunStopped") and "cannot write" in told and "File too large" in told, told
+    message = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True).stdout
+    assert message.startswith("RunStopped") and "cannot write" in message and "File too large" in message, message
     content = path.read_bytes()
     assert len(content) <= size and (not content or content.endswith(b"\n"))
     before = len(store.load(path).problems) if content else 0

@@ -70,7 +70,7 @@ def test_an_engine_ends_with_the_driver_that_was_killed():
     assert not engine.is_running()
 
 
-def test_a_run_killed_at_a_hundred_random_moments_holds_every_problem_once(tmp_path):
+def test_a_run_killed_at_a_hundred_random_moments_contains_every_problem_once(tmp_path):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tts_study.runs.run"])
     whole, path = tmp_path / "whole.jsonl", tmp_path / "run.jsonl"

@@ -152,7 +152,7 @@ def test_columns_keep_their_types_when_there_is_nothing_in_them():
     assert dataset.features["level"].dtype == "int64"
 
 
-def test_scores_of_an_empty_last_step_are_kept_and_told(tmp_path):
+def test_scores_of_an_empty_last_step_are_kept_and_reported(tmp_path):
     row = ROW | {"completions": ["Add.\n\n\\boxed{2}\n\n", "\\boxed{3}"], "scores": [[0.5, 0.9, 0.7], [0.25]]}
     run = load_published(str(written(tmp_path, row)))
     assert run.results[0].completions[0].step_scores == (0.5, 0.9, 0.7)
@@ -177,7 +177,7 @@ def test_the_strategy_is_what_a_row_says_or_else_the_name(tmp_path, name, row, s
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "message"),
     [
         ([], "there are no completions in it"),
         ([{}], "line 1 has no 'problem': its columns are none"),
@@ -202,8 +202,8 @@ def test_the_strategy_is_what_a_row_says_or_else_the_name(tmp_path, name, row, s
         ([ROW, ROW], "line 2: the id 'a' is already that of"),
     ],
 )
-def test_what_is_broken_is_told_with_its_line(tmp_path, rows, told):
-    assert told in refusal(written(tmp_path, *rows))
+def test_what_is_broken_is_reported_with_its_line(tmp_path, rows, message):
+    assert message in refusal(written(tmp_path, *rows))
 
 
 def test_a_limit_reads_no_further(tmp_path):
@@ -212,7 +212,7 @@ def test_a_limit_reads_no_further(tmp_path):
     assert "line 3 has no 'problem'" in refusal(path)
 
 
-def test_a_table_without_lists_is_told(tmp_path):
+def test_a_table_without_lists_is_reported(tmp_path):
     path = tmp_path / "published.csv"
     pd.DataFrame([ROW]).to_csv(path)
     assert "(CSV has no lists)" in refusal(path)
@@ -240,9 +240,9 @@ def test_searches_are_points_of_one_curve_beside_the_sampled_ones(capsys, tmp_pa
     wide = {"completions": ["\\boxed{2}"] * 4, "scores": [[0.5]] * 4, "completion_tokens": [1] * 4}
     beams.append(written(tmp_path, ROW | wide, OTHER | wide, name="beam-n4.jsonl"))
     out = tmp_path / "out"
-    code, told = replay(capsys, *(f"--dataset={path}" for path in (sampled, *beams)), "--out", out)
-    assert code == 0, told.err
-    assert "beam-n4: beam_search, 2 problems x 4 completions" in told.out
+    code, message = replay(capsys, *(f"--dataset={path}" for path in (sampled, *beams)), "--out", out)
+    assert code == 0, message.err
+    assert "beam-n4: beam_search, 2 problems x 4 completions" in message.out
     table = pd.read_csv(out / "accuracy.csv")
     points = table[table["strategy"] == "beam_search"].groupby("dataset")["n"].unique()
     assert {name: list(ns) for name, ns in points.items()} == {"beam-n2": [2], "beam-n4": [4]}
@@ -256,15 +256,15 @@ def test_searches_are_points_of_one_curve_beside_the_sampled_ones(capsys, tmp_pa
 
 def test_a_set_without_scores_or_levels_gives_what_it_can(capsys, tmp_path):
     row = {"problem": "?", "answer": "2", "completions": ROW["completions"], "scores": [[], []]}
-    code, told = replay(capsys, "--dataset", written(tmp_path, row), "--out", tmp_path / "out")
-    assert code == 0, told.err
-    assert "without step scores: majority and pass only" in told.out
-    assert "the problems state no level: there is no table by level" in told.out
+    code, message = replay(capsys, "--dataset", written(tmp_path, row), "--out", tmp_path / "out")
+    assert code == 0, message.err
+    assert "without step scores: majority and pass only" in message.out
+    assert "the problems state no level: there is no table by level" in message.out
     assert set(pd.read_csv(tmp_path / "out" / "accuracy.csv")["method"]) == {"majority", "pass"}
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (["--dataset", "missing.jsonl"], "there is no file missing.jsonl"),
         (["--dataset", "{set}", "--config", "a", "--config", "b"], "1 data sets and 2 configurations do not match"),
@@ -277,7 +277,7 @@ def test_a_set_without_scores_or_levels_gives_what_it_can(capsys, tmp_path):
         ([], "one of the two"),
     ],
 )
-def test_what_cannot_be_replayed_is_told_in_one_line(capsys, tmp_path, more, told):
+def test_what_cannot_be_replayed_is_reported_in_one_line(capsys, tmp_path, more, message):
     unscored = [row | {"scores": [[], []]} for row in (ROW, OTHER)]
     there = {"set": written(tmp_path, ROW, OTHER), "other": written(tmp_path, ROW, OTHER, name="other.jsonl"),
              "beam": written(tmp_path, *unscored, name="beam.jsonl")}  # fmt: skip
@@ -286,7 +286,7 @@ def test_what_cannot_be_replayed_is_told_in_one_line(capsys, tmp_path, more, tol
     code, printed = replay(capsys, *argv, *out)
     (line,) = printed.err.splitlines()
     assert code == 2
-    assert told in line
+    assert message in line
 
 
 @pytest.fixture
@@ -383,7 +383,7 @@ def test_a_run_is_pushed_as_a_configuration_that_names_its_settings(monkeypatch,
     assert config in capsys.readouterr().out
 
 
-def test_a_push_that_fails_is_told(monkeypatch):
+def test_a_push_that_fails_is_reported(monkeypatch):
     import datasets
     import huggingface_hub
 
@@ -397,7 +397,7 @@ def test_a_push_that_fails_is_told(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ([], "say where to export to"),
         (["--out", "x.csv"], "an export's file must end in .parquet or .jsonl"),
@@ -407,18 +407,18 @@ def test_a_push_that_fails_is_told(monkeypatch):
         (["--aggregation", "mean", "--out", "x.jsonl"], "invalid choice: 'mean'"),
     ],
 )
-def test_what_cannot_be_exported_is_told_in_one_line(monkeypatch, capsys, run_folder, more, told):
+def test_what_cannot_be_exported_is_reported_in_one_line(monkeypatch, capsys, run_folder, more, message):
     import huggingface_hub
 
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     before = (run_folder / "run.jsonl").read_bytes()
     assert cli.main(["export", str(run_folder), *(argument.format(run=run_folder) for argument in more)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert told in line
+    assert message in line
     assert (run_folder / "run.jsonl").read_bytes() == before
 
 
-def test_a_run_that_is_not_there_or_is_empty_is_told(capsys, tmp_path):
+def test_a_run_that_is_not_there_or_is_empty_is_reported(capsys, tmp_path):
     assert cli.main(["export", str(tmp_path), "--out", str(tmp_path / "x.jsonl")]) == 2
     assert re.search(r"cannot read the run .*run.jsonl", capsys.readouterr().err)
     with store.writing(tmp_path / "run.jsonl", a_run().header):

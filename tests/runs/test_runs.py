@@ -29,7 +29,7 @@ PROBLEMS = tuple(Problem(f"test/{i}", f"What is {i}?", "5") for i in range(6))
 
 
 class DicePolicy(ScriptedPolicy):
-    """Draws its completions by the seed, and fails on what it is told to."""
+    """Draws its completions by the seed, and fails on the problems that it is given to fail on."""
 
     def __init__(self, failing=None) -> None:
         super().__init__(TREE)
@@ -63,7 +63,7 @@ async def search(path, problems=PROBLEMS, policy=None, strategy="best_of_n", n=4
     )
 
 
-async def test_a_run_holds_every_problem_once_and_in_order(tmp_path):
+async def test_a_run_contains_every_problem_once_and_in_order(tmp_path):
     run = await search(tmp_path / "run.jsonl")
     assert run.problems == PROBLEMS
     assert [result.problem_id for result in run.results] == [problem.id for problem in PROBLEMS]
@@ -86,7 +86,7 @@ def untimed(path: Path) -> list[str]:
 
 @settings(max_examples=60, deadline=None)
 @given(part=st.floats(0, 1))
-def test_a_run_cut_at_any_byte_goes_on_to_the_same_results(tmp_path_factory, part):
+def test_a_run_cut_at_any_byte_resumes_to_the_same_results(tmp_path_factory, part):
     folder = tmp_path_factory.mktemp("cut")
     whole = asyncio.run(search(folder / "whole.jsonl"))
     content = (folder / "whole.jsonl").read_bytes()
@@ -98,7 +98,7 @@ def test_a_run_cut_at_any_byte_goes_on_to_the_same_results(tmp_path_factory, par
 
 
 @pytest.mark.parametrize("turns", [3, 5, 8, 12])
-async def test_an_interrupted_run_goes_on(tmp_path, turns):
+async def test_an_interrupted_run_resumes(tmp_path, turns):
     path = tmp_path / "run.jsonl"
     task = asyncio.create_task(search(path, concurrency=2))
     for _ in range(turns):
@@ -163,7 +163,7 @@ async def test_another_run_in_the_same_place_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "n", "told"),
+    ("strategy", "n", "message"),
     [
         ("best_of_n", 0, "n must be at least 1, and 0 is not"),
         ("majority", -4, "n must be at least 1, and -4 is not"),
@@ -173,10 +173,10 @@ async def test_another_run_in_the_same_place_is_refused(tmp_path):
         ("dvts", 2, "dvts keeps n / beam_width beams: n must be a multiple of 4, and 2 is not"),
     ],
 )
-async def test_a_budget_that_a_strategy_cannot_spend_is_refused(tmp_path, strategy, n, told):
+async def test_a_budget_that_a_strategy_cannot_spend_is_refused(tmp_path, strategy, n, message):
     with pytest.raises(UserError) as error:
         await search(tmp_path / "run.jsonl", strategy=strategy, n=n, options={"beam_width": 4})
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert not (tmp_path / "run.jsonl").exists()
 
 
@@ -301,7 +301,7 @@ def test_a_replay_does_not_care_how_the_machine_is_used(project):
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [
         (dict(n=8), "no run is recorded for"),
         (dict(policy="3b"), "no run is recorded for"),
@@ -311,10 +311,10 @@ def test_a_replay_does_not_care_how_the_machine_is_used(project):
         (dict(dataset_ids="test/9"), "no problem has the id 'test/9'"),
     ],
 )
-def test_a_replay_of_what_was_not_recorded_is_refused(project, asked, told):
+def test_a_replay_of_what_was_not_recorded_is_refused(project, asked, message):
     with pytest.raises(UserError) as error:
         replayed(**asked)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_replay_is_refused_for_a_data_set_of_another_name(project):

@@ -73,7 +73,7 @@ def test_merged_shards_are_the_run_made_in_one_piece(made, tmp_path, order, name
     assert [path.name for path in out.parent.iterdir()] == [name], "nothing else is left behind"
 
 
-def test_a_merged_run_goes_on_as_the_run_that_it_is(made, tmp_path):
+def test_a_merged_run_resumes_as_the_run_that_it_is(made, tmp_path):
     merge(made[0], tmp_path / "run.jsonl")
     before = (tmp_path / "run.jsonl").read_bytes()
     run_shard(tmp_path, WHOLE)
@@ -94,7 +94,7 @@ def edited(path, **changes):
     path.write_text(json.dumps(json.loads(header) | changes) + "\n" + "".join(lines))
 
 
-def test_files_that_are_not_the_shards_of_one_run_are_told(made, shards, tmp_path):
+def test_files_that_are_not_the_shards_of_one_run_are_reported(made, shards, tmp_path):
     def refused(*given):
         with pytest.raises(UserError) as error:
             merge(given, tmp_path / "out.jsonl")
@@ -115,7 +115,7 @@ def test_files_that_are_not_the_shards_of_one_run_are_told(made, shards, tmp_pat
         assert "is not a shard" in refused(*shards)
 
 
-def test_problems_of_another_shard_or_another_data_set_are_told(shards, tmp_path):
+def test_problems_of_another_shard_or_another_data_set_are_reported(shards, tmp_path):
     edited(shards[0], shard={"index": 1, "count": 3, "ids": ["p3", "p6"]})
     with pytest.raises(UserError, match="contains problem p0, which is another shard's"):
         merge(shards, tmp_path / "out.jsonl")
@@ -124,7 +124,7 @@ def test_problems_of_another_shard_or_another_data_set_are_told(shards, tmp_path
         merge(shards, tmp_path / "out.jsonl")
 
 
-def test_versions_that_differ_are_all_told_and_an_existing_run_is_not_overwritten(shards, tmp_path):
+def test_versions_that_differ_are_all_reported_and_an_existing_run_is_not_overwritten(shards, tmp_path):
     edited(shards[1], versions={"torch": "1.0", "vllm": "2.0"})
     merged = merge(shards, tmp_path / "out.jsonl")
     here = store.load(shards[0]).header["versions"]
@@ -136,7 +136,7 @@ def test_versions_that_differ_are_all_told_and_an_existing_run_is_not_overwritte
 
 
 @pytest.mark.parametrize("text", ["", "2", "0/3", "4/3", "1/0", "-1/3", "1/3/5", "a/b", "1 / 3"])
-def test_a_shard_that_cannot_be_is_told(text):
+def test_a_shard_that_cannot_be_is_reported(text):
     with pytest.raises(UserError, match="a shard is written I/K, with I from 1 to K, such as 2/8, and "):
         parse_shard(text)
 

@@ -123,10 +123,10 @@ def test_another_run_is_refused_with_every_field_that_differs(tmp_path):
 
 
 def test_a_revision_that_nobody_can_tell_is_not_compared(tmp_path):
-    told, untold = ({"policy": {"model": "a/b", "revision": revision}} for revision in ("abc", None))
-    store.check_header(tmp_path, told, untold)
+    message, without = ({"policy": {"model": "a/b", "revision": revision}} for revision in ("abc", None))
+    store.check_header(tmp_path, message, without)
     with pytest.raises(UserError, match="policy.revision"):
-        store.check_header(tmp_path, told, {"policy": {"model": "a/b", "revision": "def"}})
+        store.check_header(tmp_path, message, {"policy": {"model": "a/b", "revision": "def"}})
 
 
 def test_a_torn_last_line_is_dropped_and_written_over(tmp_path):
@@ -138,7 +138,7 @@ def test_a_torn_last_line_is_dropped_and_written_over(tmp_path):
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", "\0\0", "{}", '{"problem": {}}', '{"problem": {"x": 1}}', "[" * 99_999])
-def test_a_broken_line_is_told_with_its_number(tmp_path, broken):
+def test_a_broken_line_is_reported_with_its_number(tmp_path, broken):
     path = written(tmp_path / "run.jsonl", [pair("a"), pair("b")])
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:2], broken, lines[2], ""]))
@@ -147,14 +147,14 @@ def test_a_broken_line_is_told_with_its_number(tmp_path, broken):
     assert f"{path}, line 3 " in str(error.value)
 
 
-def test_a_problem_that_is_there_twice_is_told(tmp_path):
+def test_a_problem_that_is_there_twice_is_reported(tmp_path):
     path = written(tmp_path / "run.jsonl", [pair("a"), pair("a")])
     with pytest.raises(UserError, match="line 3 repeats problem a"):
         store.load(path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b'{"n": 1}', b"\x1f\x8b\x08"])
-def test_a_file_without_a_run_is_told(tmp_path, content):
+def test_a_file_without_a_run_is_reported(tmp_path, content):
     path = tmp_path / "run.jsonl.gz"
     if content is not None:
         path.write_bytes(gzip.compress(content) if content[:1] != b"\x1f" else content)

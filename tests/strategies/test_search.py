@@ -368,8 +368,8 @@ def test_a_lookahead_stops_where_the_solution_ends():
 
 def test_why_tells_what_became_of_each_node():
     result = searched(dropping, ScriptedPolicy(TREE | {"b": ["never asked"]}), SCORES, n=4)
-    told = [tree.why(result.tree, i) for i in range(5)]
-    assert told == [
+    message = [tree.why(result.tree, i) for i in range(5)]
+    assert message == [
         "kept: value 0.90 is among the best", "pruned: value 0.50 is not among the best",
         "duplicate: it reads as node 0 does", "kept: value 0.70 is among the best",
         "finished: the model ended it, value 0.60",
