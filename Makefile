@@ -84,7 +84,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
 	  echo "$(PYTHON) cannot create .venv: on Debian or Ubuntu, install the python3-venv package" >&2; exit 1; }
 	@! ls .venv/ready-* 2>/dev/null | grep -v -e -$(DEVICE) -e -read || { \
-	  echo ".venv holds the other build of vLLM, and the two cannot share it: make clean, then again" >&2; exit 1; }
+	  echo ".venv contains the other build of vLLM, and the two cannot share it: make clean, then again" >&2; exit 1; }
 	@echo "Setting up .venv for $(DEVICE) with $$($(PYTHON) --version):" \
 	  "$(if $(filter read,$(DEVICE)),about a minute and 1 GB,a few minutes and about 4 GB), once"
 	@$(PYTHON) -m venv .venv

@@ -1,4 +1,4 @@
-"""How far answers can be trusted, measured: what `python -m benchmarks answers` prints.
+"""How reliably answers are read and compared: what `python -m benchmarks answers` prints.
 
 Each measurement takes gold answers and returns what it found, ready to print.
 """
@@ -106,7 +106,7 @@ def merged(golds: Sequence[str]) -> list[list[str]]:
 
 @dataclass
 class Fuzzed:
-    """What became of mutated answers.
+    """Results for mutated answers.
 
     Attributes:
         mutants: how many there were.

@@ -45,7 +45,7 @@ def add_commands(commands: Any) -> None:
     kills.add_argument("more", nargs="*", metavar="-- ARGUMENT", help="passed on to tts-study run, such as -- --ray")
     kills.set_defaults(command=_kills)
 
-    driver = commands.add_parser("driver", help="how many tokens a second one driver takes care of, at a Llama's sizes")
+    driver = commands.add_parser("driver", help="how many tokens a second one driver handles, at a Llama's sizes")
     driver.add_argument("--n", type=positive, default=64, help="completions of each problem")
     driver.add_argument("--problems", type=positive, default=16, help="the number of problems, all at once")
     driver.set_defaults(command=_driver)

@@ -1,4 +1,4 @@
-"""How many tokens a second can one driver take care of, at a Llama's sizes?
+"""How many tokens a second can one driver handle, at a Llama's sizes?
 
 The driver is this process: the strategy, the requests, vLLM's side of them, the replies, detokenising. Its engines are
 vLLM's with all that surrounds a model, and no model (`benchmarks.instant`): a token is there as soon as the scheduler
@@ -62,7 +62,7 @@ class Driven:
 
     @property
     def rate(self) -> float:
-        """Generated tokens that a core of the driver takes care of in a second."""
+        """Generated tokens that a core of the driver handles in a second."""
         return self.cost.generated / self.seconds
 
     def row(self, pair: Pair) -> str:

@@ -1,4 +1,4 @@
-"""Engines and servers that answer what no model would: for `faults`."""
+"""Engines and servers with invalid replies: for `faults`."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

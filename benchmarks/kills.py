@@ -25,14 +25,14 @@ ENGINE, WORKER = "VLLM::EngineCore", "ray::Worker"
 DRIVER = "the driver"
 ASKED = ("--strategy", "best_of_n", "--n", "16", "--problems", "400")
 SEARCHING = 10.0  # seconds within which half of the kills fall, once results come in
-LEFT_OVER = 400.0  # seconds; vLLM's engines wait 5 minutes for a driver that went while they started
+LEFT_OVER = 400.0  # seconds; vLLM's engines wait 5 minutes whose driver ended while they started
 
 
 def run_kills(kills: int, *, seed: int, longest: float, more: Sequence[str]) -> str:
-    """Kill so often, and say what came of it.
+    """Kill parts of runs with SIGKILL, resume each run, and count its problems.
 
     Args:
-        kills: how often.
+        kills: the number of kills.
         seed: of the moments and the victims.
         longest: seconds that a run gets before its kill, at most.
         more: arguments for `tts-study run`.
@@ -41,16 +41,16 @@ def run_kills(kills: int, *, seed: int, longest: float, more: Sequence[str]) -> 
         A row of a table in Markdown.
 
     Raises:
-        UserError: a run did not get done, or a problem is missing or twice in it.
+        UserError: a run failed, or contains a problem twice.
     """
     rng = random.Random(seed)
     victims: Counter[str] = Counter()
     runs, problems, slowest = 0, 0, 0.0
     with tempfile.TemporaryDirectory() as folder:
-        while victims.total() < kills:  # a run that was done before enough kills is followed by another
+        while victims.total() < kills:  # if a run is done before there were enough kills, another one is started
             out = Path(folder) / str(runs)
             command = [sys.executable, "-m", "tts_study.cli", "run", *ASKED, "--out", str(out), *more]
-            killed, waited = _torment(command, out / "run.jsonl", kills - victims.total(), rng, longest)
+            killed, waited = _run_and_kill(command, out / "run.jsonl", kills - victims.total(), rng, longest)
             victims.update(killed)
             slowest = max(slowest, waited)
             runs += 1
@@ -62,13 +62,13 @@ def run_kills(kills: int, *, seed: int, longest: float, more: Sequence[str]) -> 
     )
 
 
-def _torment(
+def _run_and_kill(
     command: list[str], path: Path, kills: int, rng: random.Random, longest: float
 ) -> tuple[list[str], float]:  # fmt: skip
-    """Start a run until it is complete, killing something of it up to `kills` times.
+    """Start a run until it is complete, and kill one of its processes up to `kills` times.
 
     Returns:
-        What was killed, and the longest time in seconds that a process was left over.
+        What was killed, and the longest time in seconds for which a process outlived its run.
     """
     victims, slowest = list[str](), 0.0
     while True:
@@ -100,7 +100,7 @@ def _torment(
 def _kill_something(run: psutil.Popen, path: Path, rng: random.Random, longest: float) -> str | None:
     """Wait, and kill the driver, an engine or a worker; None if the run was over first.
 
-    Half of the moments are counted from now on, the other half from the next result on.
+    Half of the moments are counted from now, the other half from the next stored result.
     """
     wanted, moment = rng.choice([DRIVER, ENGINE, WORKER]), rng.uniform(1, longest)
     if rng.random() < 0.5:

@@ -7,8 +7,8 @@ The floor is what plain vLLM takes, engines started and warmed, one after the ot
 - `LLM.encode`: the tokens that the PRM had to read, each once: what the solutions and partial solutions of a problem
   have in common is counted once, and all is packed into texts as long as the longest.
 
-Both are lower bounds of a kind: no step of theirs waits for another, and nothing is read twice. Beside the wall-clock
-times, the processor time of all processes is printed: on a CPU that others use too, read that ratio.
+Both are approximate lower bounds: none of their steps waits for another, and nothing is read twice. Beside the
+wall-clock times, the processor time of all processes is printed: on a CPU that others use too, read that ratio.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Clocks:
     prm: AbstractSet[int] = frozenset()
 
     def now(self) -> Time:
-        """Read them; differences count. A process that ends between two readings takes its time with it."""
+        """Read them; differences count. The time of a process that ends between two readings is lost."""
         policy, prm = (sum(map(_used, processes)) for processes in (self.policy, self.prm))
         return Time(time.perf_counter(), _used(os.getpid()), policy, prm)
 
@@ -162,7 +162,7 @@ async def run_search_bench(
     ns: Sequence[int],
     seed: int,
 ) -> list[SearchBench]:
-    """RequestClock a search of all problems for each n, and measure its floor; starts four engines, two at a time.
+    """Time a search of all problems for each n, and measure its floor; starts four engines, two at a time.
 
     Args:
         profile: which models, and how to search.

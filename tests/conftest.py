@@ -48,7 +48,7 @@ def llama_tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="session")
 def policy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random policy that likes to end steps, and now and then solutions."""
+    """A random policy that often ends steps, and sometimes solutions."""
     model = build_model(ModelSpec("tiny", hidden=64, layers=2, steps=0, learning_rate=0.0), seed=0)
     tokenizer = build_tokenizer(CONTEXT)
     with torch.no_grad():

@@ -55,7 +55,7 @@ Reference = list[tuple[tuple[int, ...], float]]
 
 @dataclass(frozen=True)
 class Family:
-    """A family of PRMs in small: how to make a checkpoint, and what its scores should be."""
+    """A family of PRMs: how to make a tiny checkpoint, and what its scores should be."""
 
     name: str
     tokenizer: Callable[[], PreTrainedTokenizerFast]
@@ -65,7 +65,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of it: largest deviations from the reference, of whole solutions and of last steps."""
+    """What was measured: largest deviations from the reference, of whole solutions and of last steps."""
 
     name: str
     steps: int
@@ -231,7 +231,7 @@ FAMILIES = (
 
 
 def plugin_installed() -> bool:
-    """Does vLLM find this project's plugin? Not before the project is installed anew."""
+    """Does vLLM find this project's plugin? Not before the project is installed again."""
     return any(plugin.value.startswith("tts_study.") for plugin in entry_points(group="vllm.general_plugins"))
 
 

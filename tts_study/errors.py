@@ -21,7 +21,7 @@ class UserError(Exception):
 
 
 class NotRecorded(UserError):
-    """What a replay asks is in no recorded run: it would have to be searched."""
+    """What a replay asks for is in no recorded run and would have to be searched."""
 
 
 class NotInstalled(UserError):
@@ -38,7 +38,7 @@ class RunStopped(UserError):
 
 
 class EngineLost(UserError):
-    """An engine died, or the worker that held it: another one may well succeed at the same."""
+    """An engine died, or the worker that held it: the same request may succeed at another one."""
 
 
 class EngineUnavailable(UserError):

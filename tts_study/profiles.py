@@ -69,7 +69,7 @@ class Profile(DataSettings, FamilySettings, SamplingSettings, ModelSettings, Mac
         return replace(self, **self.by_policy.get(self.policy, {}))
 
     def settings(self) -> dict[str, Any]:
-        """The settings that identify a run, for its header, which has models, data and the search apart from them."""
+        """The settings that identify a run, for its header, which describes models, data and the search separately."""
         rooms = [each.name for room in (SamplingSettings, ModelSettings) for each in fields(room)]
         names = ["name", "chat_template", "prm_chat_template", *rooms]
         if self.prm_format != AUTO:  # otherwise the model determines it

@@ -5,7 +5,7 @@ from typing import Literal
 
 # why a generation ended: at a step separator, by the model's own end, or at a token limit
 Stop = Literal["step", "end", "length"]
-# what became of a step that a search sampled: expanded, ended by the model itself, ended by a limit (of tokens or
+# what happened to a step that a search sampled: expanded, ended by the model itself, ended by a limit (of tokens or
 # steps), dropped for its low value, or dropped because it has the same text as another
 Fate = Literal["kept", "finished", "cut", "pruned", "duplicate"]
 # what draws samples: vLLM by a request's seed, or on a CPU the noise of `engines.cpu.noise`
@@ -126,7 +126,7 @@ class Node:
         tokens: how many tokens the policy generated for it.
         score: the PRM's score of the step, in [0, 1]; None for an empty step. A duplicate has its twin's.
         value: what it was ranked by, the aggregated scores of the solution up to it or to the end of the lookahead.
-        fate: what became of it.
+        fate: what happened to it.
         twin: the node that a duplicate repeats; None for all others.
         ahead: how many tokens were generated to look ahead from it.
     """

@@ -1,4 +1,4 @@
-"""What the simulator takes for granted: each number with where it comes from, and each open to be overridden."""
+"""What the simulator assumes: each number with its source; each can be overridden."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace

@@ -106,7 +106,7 @@ def leaky_P(accuracy_M_P, level_P) -> np.ndarray:
 
 
 def shuffled(rng: np.random.Generator, level_P: np.ndarray) -> Grid:
-    """Four strategies whose results are shuffled anew for each problem: none is better on any level."""
+    """Four strategies whose results are shuffled separately for each problem: none is better on any level."""
     solved = rng.random((4, 1, len(level_P))) < 0.9 - 0.15 * level_P[None, None]
     return grid(rng.permuted(solved.astype(float), axis=0))
 

@@ -1,4 +1,4 @@
-"""Crossings by hand, and whether the intervals hold the truth as often as they say."""
+"""Crossings by hand, and whether the intervals contain the truth as often as they say."""
 
 import numpy as np
 import pytest

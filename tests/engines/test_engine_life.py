@@ -1,4 +1,4 @@
-"""What becomes of requests when their engine is closed, dies or is silent, whoever asks it: against a scripted vLLM."""
+"""What happens to requests when their engine is closed, dies or is silent, whoever asks it: against a scripted vLLM."""
 
 import asyncio
 import os
@@ -142,7 +142,7 @@ async def test_an_engine_that_died_while_nobody_asked_is_replaced_without_a_word
 
 async def test_a_silent_engine_is_reported_then_lost_and_started_again(policy_folder, monkeypatch, capsys):
     monkeypatch.setattr(in_flight, "TICK", 0.05)
-    monkeypatch.setattr(in_flight, "WORD", 0.2)
+    monkeypatch.setattr(in_flight, "REPORT_SECONDS", 0.2)
     engine = ScriptedEngine(policy_folder, reply_limit=0.6)
     tasks = await engine.asked(5)
     message = await ends(tasks, EngineLost)

@@ -51,7 +51,7 @@ def some_problems(profile: Profile) -> tuple[Problem, ...]:
 
 
 async def main(out: Path) -> None:
-    """Start everything, search, score, and write what came of it."""
+    """Start everything, search, score, and write the results."""
     began = time.perf_counter()
 
     def note(what: str) -> None:

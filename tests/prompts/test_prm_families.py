@@ -15,7 +15,7 @@ EACH = [
 @pytest.mark.parametrize("family", EACH)
 def test_step_positions_and_scores_are_those_of_the_reference(family, tmp_path):
     if family.name == "skywork" and not plugin_installed():
-        pytest.skip("vLLM does not find the project's plugin: install the project anew (make setup)")
+        pytest.skip("vLLM does not find the project's plugin: install the project again (make setup)")
     comparison = asyncio.run(compare(family, checkpoint(family, tmp_path)))
     assert comparison.whole < 1e-3
     assert comparison.last < 1e-3

@@ -79,7 +79,7 @@ def test_a_run_killed_at_a_hundred_random_moments_contains_every_problem_once(tm
     took = time.monotonic() - began
     rng = random.Random(0)
     kills = 0
-    while kills < KILLS:  # a run that was done before that is begun anew
+    while kills < KILLS:  # a run that was done before that is started again
         kills += killed(context, path, rng.uniform(0, min(took / 2, LATEST)))
         if path.is_file() and len(path.read_bytes().splitlines()) > len(PROBLEMS):
             assert set(store.load(path).problems) == set(PROBLEMS)

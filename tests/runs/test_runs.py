@@ -330,7 +330,7 @@ def test_a_replay_is_refused_for_a_data_set_of_another_name(project):
 
 def test_a_replay_is_refused_once_weights_or_problems_have_changed(project):
     weights = project / "data" / "micro" / "1b" / "model.safetensors"
-    weights.write_bytes(b"trained anew")
+    weights.write_bytes(b"trained again")
     with pytest.raises(UserError, match="policy.sha256"):
         replayed()
     weights.write_bytes(b"1b")

@@ -1,6 +1,6 @@
 """What should I run? Accuracy of recorded runs beside memory, time and price, for every policy, method and n.
 
-Accuracy and seconds are measured: seconds a problem while the machine that recorded the run was kept busy with many
+Accuracy and seconds are measured: seconds a problem while the machine that recorded the run worked on many
 problems at once. Memory is computed from the models' shapes: weights, and the KV cache of one problem. How long one
 problem takes alone is not recorded, and nothing here claims it.
 """
@@ -20,7 +20,7 @@ PROBLEMS = 1000  # that a price is stated for
 MEMORY = {"B": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40}
 SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 UNKNOWN = "not measured"
-MEASURES = ("memory", "weights", "flops", "flops_policy")  # unknown where a model is not at hand
+MEASURES = ("memory", "weights", "flops", "flops_policy")  # unknown if a model is not available here
 
 
 def comparable(parts: Sequence[Part]) -> tuple[list[Part], list[Part]]:
@@ -35,7 +35,7 @@ def comparable(parts: Sequence[Part]) -> tuple[list[Part], list[Part]]:
 
 
 def choices(parts: Sequence[Part], *, per_hour: float | None = None, seed: int = 0) -> pd.DataFrame:
-    """Every option with what it brings and takes.
+    """Every option with its accuracy, memory, time and price.
 
     Args:
         parts: runs on the same problems, as of `comparable`.
@@ -54,7 +54,7 @@ def choices(parts: Sequence[Part], *, per_hour: float | None = None, seed: int =
 def _of_policy(policy: str, parts: Sequence[Part], seed: int) -> pd.DataFrame:
     read: set[tuple[str, int]] = set()
     cells = []
-    for part in sorted(parts, key=lambda part: -part.run.header["n"]):  # a smaller n is read off the largest run
+    for part in sorted(parts, key=lambda part: -part.run.header["n"]):  # a smaller n is read from the largest run
         for method, rule in methods_of(part, None):
             ns = [n for n in budgets(part) if (method, n) not in read]
             if method != "pass" and ns:
@@ -74,7 +74,7 @@ def _of_policy(policy: str, parts: Sequence[Part], seed: int) -> pd.DataFrame:
 
 _NO_SHAPE = Shape(
     parameters=0, embedding=0, head=0, tied=False, layers=0, kv_width=0, weight_bytes=0
-)  # of a model that is not at hand, or not asked
+)  # of a model that is not available here, or not used
 
 
 def _shape(parts: Sequence[Part], model: str) -> Shape | None:

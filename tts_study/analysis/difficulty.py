@@ -10,7 +10,7 @@ order makes a level depend on chance. Here equals share one level, that of their
 unequal size, and neither the problems' order nor a seed matters.
 
 pass@1 measured on the samples that are then scored makes the easy level look easier and the hard one harder than they
-are on new samples, and a problem's luck helps to choose its strategy: oracle levels are an upper bound.
+are on new samples, and chance in these samples influences which strategy is chosen: oracle levels are an upper bound.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Small models that search against large ones: who is better at which n, FLOPs, memory and time; what should I run?
+"""Small models that search against large ones: which is better at which n, FLOPs, memory and time?
 
 Every (policy, strategy, n) is an option with an accuracy and a price in several currencies:
 
@@ -29,11 +29,11 @@ PRICES = ("flops_policy", "flops", "weights", "memory", "seconds")
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A policy with everything it can do.
+    """A policy with all its options.
 
     Attributes:
         policy: its short name.
-        grid: its strategies at their budgets; greedy decoding is one of a single budget, 1.
+        grid: its strategies at their budgets; greedy decoding has the single budget 1.
         options: a row for each strategy and n, as of `options`.
         curves: each strategy's curve against n, all of the same draws.
     """
@@ -77,7 +77,7 @@ def options(
 
     Args:
         policy: the policy's short name.
-        grid: what it can do.
+        grid: its strategies at their budgets.
         shape: the policy's.
         prm: the PRM's.
         context: tokens of a prompt with a long completion, as of `cost.longest_context`, for the KV cache.
@@ -123,10 +123,10 @@ def best_under(options: pd.DataFrame, **limits: float) -> pd.Series:
 
     Args:
         options: of one or several policies.
-        limits: the most that may be paid in one or several of `PRICES`, such as memory=16 * 2**30, seconds=2.
+        limits: the largest allowed values of one or several of `PRICES`, such as memory=16 * 2**30, seconds=2.
 
     Raises:
-        UserError: there is no such price, or nothing is as cheap; the message names the cheapest.
+        UserError: there is no such price, or no option is within the limits; the message names the cheapest.
     """
     within = options
     for price, limit in limits.items():
@@ -139,7 +139,7 @@ def best_under(options: pd.DataFrame, **limits: float) -> pd.Series:
 
 
 def overtakings(small: Contender, large: Contender, *, rival: str = "greedy") -> pd.DataFrame:
-    """From which n on is each of a small policy's strategies as good as a large policy, and what does it pay there?
+    """From which n on is each of a small policy's strategies as good as a large policy, and what does it cost there?
 
     Args:
         small: the policy that searches.

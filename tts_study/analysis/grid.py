@@ -1,4 +1,4 @@
-"""Every strategy at every budget on the same problems: what the choice of a strategy is made from."""
+"""Accuracy and cost of every strategy at every budget, on the same problems."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ class Part:
     """One run of one strategy, and how it is read.
 
     Attributes:
-        strategy: the strategy's label, as the figures know it: "best", "weighted", "beam_search" …
-        run: the run, for what it cost.
-        graded: the same run, graded; or the part of its completions that is to be scored.
+        strategy: the strategy's name, as in tables: "best", "weighted", "beam_search" …
+        run: the run, from which the cost is taken.
+        graded: the same run, graded; or only the completions to count.
         rule: how an answer is picked from its completions; "pass" is an upper bound, and cannot be chosen.
-        ns: the budgets to read off; a run that cannot be subsampled has only its own.
+        ns: the budgets to read from it; only its own n if the run cannot be subsampled.
     """
 
     strategy: str
@@ -41,10 +41,10 @@ class Grid:
 
     Attributes:
         ids: the problems' ids.
-        strategies: the strategies' labels.
+        strategies: the strategies' names.
         ns: the budgets that at least one strategy has, growing.
         accuracy_M_n_P: each problem's chance to be solved, in [0, 1]; NaN where a strategy has no such budget.
-        tokens_M_n_P_K: tokens that it takes, by the kinds of `cost.KINDS`; NaN likewise.
+        tokens_M_n_P_K: tokens of each kind of `cost.KINDS`; NaN where a strategy has no such budget.
         seconds_M_n: wall-clock seconds a problem, at the run's concurrency; NaN where the run does not record it.
     """
 
@@ -93,7 +93,7 @@ class Grid:
         )
 
     def beside(self, strategy: str, other: "Grid", label: str) -> "Grid":
-        """The grid with a strategy of another one, such as a variant of its own, under a label.
+        """The grid with a strategy of another grid added under a label.
 
         Raises:
             UserError: the other one is of other problems, or has no such strategy.
@@ -129,7 +129,7 @@ class Grid:
 
 
 def build(parts: Iterable[Part], *, aggregation: Aggregation = "last", seed: int = 0) -> Grid:
-    """Read all strategies' accuracies and costs off their runs.
+    """Compute all strategies' accuracies and costs from their runs.
 
     Several parts may belong to one strategy, such as beam search's runs, one for each n. List cheap strategies first:
     where two are equally good (all are, at n = 1) the first one is chosen.
@@ -162,6 +162,6 @@ def _check(parts: Sequence[Part]) -> None:
         raise UserError("there is no strategy to choose from: give at least one run")
     ids = parts[0].graded.ids
     for part in parts:
-        told = tuple(result.problem_id for result in part.run.results)
-        if part.graded.ids != ids or told != ids:
+        searched = tuple(result.problem_id for result in part.run.results)
+        if part.graded.ids != ids or searched != ids:
             raise UserError(f"{part.strategy}: not a run of the same problems as {parts[0].strategy}, in their order")

@@ -1,4 +1,4 @@
-"""How sure a number is: bootstrap intervals, paired tests, their correction for many, and what they could have seen.
+"""How certain a number is: bootstrap intervals, paired tests, correction for many tests, and detectable differences.
 
 Families. Problems often come in families, such as one subject at one level, and those of a family are solved or missed
 together. Then other problems would mean other families, and a standard error that takes problems for independent is

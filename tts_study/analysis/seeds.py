@@ -1,4 +1,4 @@
-"""Several seeds of one experiment: what changes from seed to seed, apart from what changes from problem to problem.
+"""Several seeds of one experiment: the variation between seeds, separated from the variation between problems.
 
 The two are different questions. Other problems would have given another accuracy: that is the interval over problems.
 The same problems with another seed would have too: that is the spread between seeds, and it shrinks with the number
@@ -32,9 +32,10 @@ class Spread:
         between_seeds: standard deviation of the overall accuracy from seed to seed; NaN for a single seed.
         between_low: the lower end of its 95 % interval.
         between_high: the upper end.
-        problem_sd: the problems' own part, luck removed; NaN for a single seed, as are the next two.
-        seed_sd: what all problems of a seed share; about 0 where seeds differ by luck alone.
-        residual_sd: the luck of one problem with one seed.
+        problem_sd: standard deviation between problems, without the random part; this and the next two are NaN for a
+            single seed.
+        seed_sd: what all problems of a seed share; about 0 if seeds differ by chance alone.
+        residual_sd: the random part of one problem with one seed.
     """
 
     accuracy: Interval
@@ -48,7 +49,7 @@ class Spread:
 
 
 def spread(accuracy_S_P: ArrayLike, *, seed: int) -> Spread:
-    """Take apart how accuracies differ between seeds and between problems.
+    """Separate the variation of accuracies between seeds from that between problems.
 
     Args:
         accuracy_S_P: each problem's chance to be solved (or 0 and 1), for each seed.

@@ -1,7 +1,7 @@
 """Runs side by side: several policies, searches, budgets and seeds in one table.
 
-Runs that differ in their seed alone are one curve: its band is over problems, and the spread between seeds is a number
-of its own.
+Runs that differ only in their seed form one curve. Its band is over problems; the spread between seeds is a separate
+column.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ from tts_study.strategies import METHODS, SEARCHES
 from tts_study.strategies.aggregation import Aggregation
 from tts_study.strategies.registry import Rule
 
-PARTS = ("search", "settings")  # of a header: options by which two runs of one search may differ
+PARTS = ("search", "settings")  # of a header: options in which two runs of one search may differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Part:
 
     @classmethod
     def read(cls, path: Path) -> "Part":
-        """Load and grade a run; its problems in the order of their ids, as each run has its own.
+        """Load and grade a run, its problems sorted by id: runs may store them in different orders.
 
         Raises:
             UserError: it is broken or has no problem.
@@ -76,7 +76,7 @@ def side_by_side(
 
     Args:
         parts: the runs.
-        aggregation: step scores to score; what each run's own profile or search says if None.
+        aggregation: step scores to score; that of each run's search or profile if None.
         rule: how a tree search's answer is picked; the search's own if None.
         seed: of subsets and of the bootstrap.
 
@@ -85,11 +85,11 @@ def side_by_side(
         deviation of the accuracy from seed to seed; NaN for one seed).
 
     Raises:
-        UserError: two runs answer the same question, or seeds of one curve are of different problems.
+        UserError: two runs have the same policy, search, n and seed, or the seeds of one curve have different problems.
     """
     cells: dict[tuple[str, str, int], dict[int, tuple[Part, Floats]]] = {}
     differing = _differing(parts)
-    for part in sorted(parts, key=lambda part: -part.run.header["n"]):  # a smaller n is read off the largest run
+    for part in sorted(parts, key=lambda part: -part.run.header["n"]):  # a smaller n is read from the largest run
         seed_of_run, N = part.run.header["seed"], part.run.header["n"]
         for method, chosen in methods_of(part, rule):
             for n in budgets(part):
@@ -128,10 +128,10 @@ def _row(policy: str, method: str, n: int, runs: list[tuple[Part, Floats]], seed
 
 
 def methods_of(part: Part, rule: Rule | None) -> list[tuple[str, Any]]:
-    """The methods that a run answers for, each with its rule."""
+    """The methods that can be read from a run, each with its rule."""
     scored = any(map(any, part.graded.step_scores_P_N_S))
     search = SEARCHES.get(part.search)
-    if search is None:  # of a file that is not at hand
+    if search is None:  # a strategy of a file that is not available here
         return [(part.search, rule or ("weighted" if scored else "majority"))]
     if search.smaller_n != "samples":
         return [(m.name, rule or m.rule) for m in METHODS.values() if m.search.name == search.name]
@@ -140,7 +140,7 @@ def methods_of(part: Part, rule: Rule | None) -> list[tuple[str, Any]]:
 
 
 def budgets(part: Part) -> Iterable[int]:
-    """Every n to read off a run: only its own where completions depend on each other."""
+    """Every n that can be read from a run: only its own if all its completions depend on each other."""
     search, N = SEARCHES.get(part.search), part.run.header["n"]
     if search is None or search.smaller_n == "own run":
         return [N]
@@ -172,5 +172,5 @@ def _differing(parts: Sequence[Part]) -> dict[tuple[str, str], list[tuple[str, s
 
 def _suffix(part: Part, differing: dict[tuple[str, str], list[tuple[str, str]]]) -> str:
     options = differing[part.policy, part.search]
-    told = ", ".join(f"{option} {part.run.header.get(name, {}).get(option)}" for name, option in options)
-    return f" ({told})" if told else ""
+    named = ", ".join(f"{option} {part.run.header.get(name, {}).get(option)}" for name, option in options)
+    return f" ({named})" if named else ""

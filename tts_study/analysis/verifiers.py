@@ -90,7 +90,7 @@ def dial(found: Mapping[str, Grid], quality: pd.DataFrame, *, seed: int) -> pd.D
 
 
 def tests(found: Mapping[str, Grid], quality: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """For each verifier, paired tests of what decides how to use it, corrected for all of them.
+    """For each verifier, paired tests of how to use it, corrected for all of them.
 
     At the largest n: does choosing by the PRM beat voting without it, does a tree search beat weighted voting; and is
     the largest n better for Best-of-N than the smallest.

@@ -1,8 +1,10 @@
-r"""Finding the answer that is said and not boxed: "The answer is 42.", `#### 42`, "A: 42", "答案是 42", or it alone.
+r"""Find an answer that is stated in words and not in a box.
 
-A statement is looked for from the end backwards. What follows its verb or colon must look like a value, or be few
-words; "This answer is correct" and "each wrong answer costs 2 points" state none, and an earlier statement counts. One
-that is cut, "the answer is" at a text's end, is no answer.
+Such as "The answer is 42.", `#### 42`, "A: 42", "答案是 42", or a completion that is nothing but a value.
+
+The last statement counts. What follows its verb or colon must look like a value, or be few words; "This answer is
+correct" and "each wrong answer costs 2 points" state none, and then an earlier statement counts. One that is cut, "the
+answer is" at a text's end, is no answer.
 """
 
 import re

@@ -67,7 +67,7 @@ def main(
 
 
 def script() -> NoReturn:
-    """What is installed as `tts-study`: `main`, except that a command that fails waits for nothing."""
+    """What is installed as `tts-study`: `main`; after a failure it ends at once, with engines that are starting."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a console that is not UTF-8
     code = main()

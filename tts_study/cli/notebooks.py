@@ -22,7 +22,7 @@ def run_notebooks(out: Path, wanted: Sequence[str] = (), parameters: Mapping[str
         The executed notebooks.
 
     Raises:
-        UserError: there is no such notebook or parameter, a value is of the wrong type, or a notebook met bad input.
+        UserError: there is no such notebook or parameter, a value has the wrong type, or a notebook refuses one.
     """
     notebooks = find_notebooks(paths.root() / "notebooks", wanted)
     given = check_parameters(notebooks, dict(parameters or {}))

@@ -40,7 +40,7 @@ def _solve(arguments: argparse.Namespace) -> None:
     unanswered = len(solution.result.completions) - int(support["completions"].sum())
     print(f"{unanswered} of {len(solution.result.completions)} completions give no answer")
     if solution.result.tree:
-        print("\nthe tree (score, what became of the step, the step; those not pursued are only counted):")
+        print("\nthe tree (score, fate and text of each step; steps that were dropped are only counted):")
         print("\n".join(tree_lines(solution.result)))
 
 

@@ -14,7 +14,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Add `study`."""
     study = commands.add_parser("study", help="run the study's notebooks, with new searches")
     add_profile(study)
-    study.add_argument("--out", type=Path, default=Path("out/study"), help="folder of everything that comes of it")
+    study.add_argument("--out", type=Path, default=Path("out/study"), help="folder of notebooks, figures and runs")
     study.add_argument("--notebooks", nargs="+", default=[], metavar="NN", help="beginnings of names; all otherwise")
     study.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
     study.set_defaults(command=_study)
@@ -24,7 +24,7 @@ def _study(arguments: argparse.Namespace) -> None:
     from tts_study.cli.notebooks import parse_value, run_notebooks
     from tts_study.profiles import write_options
 
-    profile = profile_of(arguments)  # what is wrong with it is said before a notebook starts
+    profile = profile_of(arguments)  # errors in it are reported before a notebook starts
     options = {name: _found_from_anywhere(profile, name, value) for name, value in given(arguments).items()}
     parameters: dict[str, Any] = {"profile": arguments.profile, "fresh": True}
     if options:

@@ -1,4 +1,4 @@
-"""The border between an engine and the study: everything that an engine reports is checked here before it is used.
+"""Checks of everything that an engine reports, before it is used.
 
 The same checks apply to engines in this process and on servers. A model in too small a number format answers NaN, and
 a server may answer anything: neither may become a stored result.

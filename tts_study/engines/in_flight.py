@@ -12,7 +12,7 @@ from tqdm import tqdm
 from tts_study.errors import EngineLost, UserError
 
 TICK = 1.0  # seconds
-WORD = 60.0  # seconds of silence after which it is reported
+REPORT_SECONDS = 60.0  # of silence, after which it is reported
 
 
 class InFlight:
@@ -86,7 +86,7 @@ class InFlight:
             if self._limit and self._silence >= self._limit:
                 self._lose(f"{self._what} has not answered since {since} (reply_limit is {self._limit:g} s).")
                 self.heard()
-            elif self._silence >= WORD and not self._reported:
+            elif self._silence >= REPORT_SECONDS and not self._reported:
                 self._reported = True
                 limit = f"it counts as lost after {self._limit:g} s" if self._limit else "no limit is set"
                 waiting = f"{len(self._open)} request{'s' * (len(self._open) > 1)} waiting"

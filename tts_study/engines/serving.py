@@ -40,8 +40,8 @@ from tts_study.errors import UserError
 Part = Literal["policy", "prm"]
 NAMES = {"policy": "policy", "prm": "PRM"}
 STARTER = "TTS_STUDY_STARTER"  # the environment's variable that tells a server which process started it
-# runs a module as `python -m` does, and ends its process group when the process that started it is gone, be it killed,
-# and whatever the server is doing: while it starts, vLLM answers a SIGTERM by waiting for its engine
+# runs a module as `python -m` does, and ends its process group when the process that started it has ended, even if that
+# was killed, and in any state of the server: while it starts, vLLM answers a SIGTERM by waiting for its engine
 RUN = f"""
 import os, runpy, signal, sys, threading, time
 def end_with(parent):
@@ -180,7 +180,7 @@ async def _report(services: Sequence[Service], ready: Sequence[asyncio.Event]) -
 
 
 async def _keep(service: Service, earlier: asyncio.Event | None, ready: asyncio.Event) -> None:
-    """Run a server as long as it lives."""
+    """Run a server until it ends."""
     if earlier is not None:
         await earlier.wait()
     key = os.environ.get(API_KEY)

@@ -41,7 +41,7 @@ def random_problem(rng: random.Random, subject: str, level: int) -> MicroProblem
 
 
 def _random_fraction(rng: random.Random) -> str:
-    """A fraction below 2 and never a whole number, so that its text always holds a slash."""
+    """A fraction below 2 and never a whole number, so that its text always contains a slash."""
     denominator = rng.choice(DENOMINATORS)
     return str(Fraction(rng.choice([k for k in range(1, 2 * denominator) if k != denominator]), denominator))
 
@@ -93,7 +93,7 @@ def split_of(text: str) -> str:
 
 
 def generate(split: str, seed: int | str) -> Iterator[MicroProblem]:
-    """An endless stream of problems of one split; every 20 in a row hold each subject and level once, shuffled.
+    """An endless stream of problems of one split; every 20 in a row contain each subject and level once, shuffled.
 
     Args:
         split: "train", "validation" or "test".

@@ -32,7 +32,7 @@ AT_ONCE = 128  # problems
 
 
 async def sample_rollouts(checkpoint: Path, out: Path, *, n_problems: int, seed: int) -> None:
-    """Write one solution of each of some training problems, and how its steps went on.
+    """Write one solution of each of some training problems, with the rollouts of its steps.
 
     Args:
         checkpoint: the policy's folder.

@@ -68,7 +68,7 @@ def _train(
     start: Path, keep: Mapping[int, Path], seed: int, batch_of: Callable[[int], Batch],
     loss_of: Callable[[Judge, Batch], torch.Tensor],
 ) -> None:  # fmt: skip
-    """Train once, and keep a bf16 checkpoint after so many steps."""
+    """Train once, and keep a bf16 checkpoint after each given number of steps."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     tokenizer = build_tokenizer(CONTEXT)

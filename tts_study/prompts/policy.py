@@ -80,7 +80,7 @@ def render(
     Raises:
         UserError: there is no template.
     """
-    chat_template = chat_template or None  # an empty one takes another back
+    chat_template = chat_template or None  # an empty one means the tokenizer's own
     if chat_template is None and tokenizer.chat_template is None:
         raise UserError(f"The tokenizer {tokenizer.name_or_path!r} has no chat template: give one with the profile.")
     text = tokenizer.apply_chat_template(

@@ -1,4 +1,4 @@
-"""Which problems are tried again, and how: a problem that kills its engine must not take its neighbours with it.
+"""Which problems are tried again, and how: a problem that ends its engine must not make others fail.
 
 All problems are tried together. Those that were in flight when an engine was lost are tried again when the others are
 done, one at a time for each engine: an engine that is lost at a single problem shows which one it is, and only that is
@@ -15,11 +15,11 @@ from tts_study.records import Problem
 Outcome = Exception | None  # why a problem failed
 Solve = Callable[[Problem], Coroutine[Any, Any, Outcome]]
 LOSSES = 3  # engines lost in a row, with all that they were asked: then no problems are tried together any more
-ALONE = 5  # engines lost in a row at a single problem each: then it is not the problems
+ALONE = 5  # engines lost in a row at a single problem each: then the problems are not the cause
 
 
 async def tried(problems: Sequence[Problem], solve: Solve, concurrency: int, workers: int = 1) -> list[Outcome]:
-    """Try every problem, up to `concurrency` of them at once, and again alone if it may have been another's fault.
+    """Try every problem, up to `concurrency` of them at once, and alone again if another one may have ended its engine.
 
     Args:
         problems: what to solve.

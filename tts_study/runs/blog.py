@@ -30,7 +30,7 @@ BLOG = (
     ("beam-search", SEARCHED, (4, 16, 64, 256)),
     ("DVTS", SEARCHED, (256,)),
 )
-# the same in small: runs of this project
+# in their place, runs of this project, with a smaller policy and smaller n
 RECORDED = ("1b-best_of_n-n64", "1b-beam_search-n4", "1b-beam_search-n16", "1b-beam_search-n64", "1b-dvts-n64")
 
 

@@ -46,7 +46,7 @@ async def collect(
 ) -> Run:
     """Solve problems, up to `concurrency` of them at once, adding to the run stored in `path`.
 
-    Problems that are stored already are not searched again. A problem that fails does not take the others with it; one
+    Problems that are stored already are not searched again. A problem that fails does not stop the others; one
     at which an engine was lost is tried again alone, and with several `workers` as many of those at once.
 
     Raises:

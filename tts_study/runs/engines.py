@@ -71,7 +71,7 @@ class Engines:
                 await self._policy[1].close()
             self._policy = for_policy, _policy(*for_policy)
         for_prm = prm_settings(profile), prm_urls(profile)
-        if self._prm is not None and self._prm[0] != for_prm:  # kept even if not needed? No: it takes memory
+        if self._prm is not None and self._prm[0] != for_prm:  # closed even if no PRM is needed now: it takes memory
             await self._prm[1].close()
             self._prm = None
         if needs_prm and self._prm is None:
@@ -86,7 +86,7 @@ class Engines:
             return pair
 
     def _are_those_of(self, profile: Profile, needs_prm: bool) -> bool:
-        """Whether a profile's engines can be had without closing any."""
+        """Whether a profile's engines are available without closing any."""
         wanted = (policy_settings(profile), policy_urls(profile)), (prm_settings(profile), prm_urls(profile))
         kept = self._policy, self._prm if needs_prm else None
         return all(have is None or have[0] == want for have, want in zip(kept, wanted, strict=True))

@@ -34,7 +34,7 @@ def software_and_weights(profile: Profile, needs_prm: bool) -> Identity:
 
 
 def check_equal(expected: Identity, here: Identity) -> None:
-    """Make sure that this machine is the equal of the one that asks.
+    """Make sure that this machine has the same software and weights as the one that started the run.
 
     Raises:
         UserError: it is not; the sentence names what differs first.

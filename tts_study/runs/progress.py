@@ -1,6 +1,6 @@
 """A progress bar for a run: problems done, tokens a second, time left.
 
-In a notebook it is a line of the cell's output and not of stderr, which notebooks show on red.
+In a notebook it is a line of the cell's output and not of stderr, which notebooks show in red.
 """
 
 import sys

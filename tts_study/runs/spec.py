@@ -110,7 +110,7 @@ class RunSpec:
         return header | ({"search": search} if search else {}) | ({"options": self.options} if self.options else {})
 
     def _named(self, name: str) -> bool:
-        """Whether the header must name an option: not where it is what it was before the option existed."""
+        """Whether the header must name an option: not if it has the value that was used before the option existed."""
         if name in self.search.from_profile or name in self.search.always_named:
             return True
         return bool(self.arguments[name] != self.search.before.get(name, self.search.defaults[name]))

@@ -1,4 +1,4 @@
-"""One run, one file: JSON lines that can be appended to, read back, and refused where they are of another run.
+"""One run, one file: JSON lines that can be appended to, read back, and refused if they belong to another run.
 
 The first line is the header (the full configuration, hashes, versions), each other line one problem with its result,
 so that a run explains itself::

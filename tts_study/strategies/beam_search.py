@@ -8,7 +8,7 @@
     6. return the n best finished solutions
 
 Source: Snell et al. 2024 (arXiv 2408.03314), section 5.1 and appendix E, with n and M for their N and M; blog "Scaling
-test-time compute with open models", section "Beam search with process reward models". What they leave open:
+test-time compute with open models", section "Beam search with process reward models". What they leave unspecified:
 
 - A finished beam keeps its place among the n/M as long as no more than n/M candidates are valued higher, and costs
   nothing more: fewer steps are sampled as more beams finish. No round samples more than n.

@@ -7,8 +7,8 @@
     5. return the M siblings of each subtree's last expansion
 
 Source: blog "Scaling test-time compute with open models", section "DVTS: boosting performance with diversity", and
-search-and-learn's `diverse_verifier_tree_search.py`. What they leave open: a solution that a token limit has cut is
-not continued, even if it is the best, and ends its subtree if it is alone.
+search-and-learn's `diverse_verifier_tree_search.py`. What they leave unspecified: a solution that a token limit has cut
+is not continued, even if it is the best, and ends its subtree if it is alone.
 
 A subtree's randomness is its own and does not depend on n, so that the first subtrees of a large run are those of a
 small one, and a run may be subsampled by whole subtrees.

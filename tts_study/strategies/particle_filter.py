@@ -8,8 +8,8 @@
     6. return the n particles
 
 Source: Puri et al. 2025 (arXiv 2502.01618), algorithm 1: the softmax over logits of the PRM's score is the odds. What
-it leaves open: a particle that a limit of tokens has cut keeps its weight but does not grow; step 4 is left out after
-the last step, so that the rule that picks an answer sees every particle.
+it leaves unspecified: a particle that a limit of tokens has cut keeps its weight but does not grow; step 4 is left out
+after the last step, so that the rule that picks an answer sees every particle.
 
 Where beam search keeps only the best, a filter may keep the others too, in proportion to their weights: one wrong
 score does not end a solution. Particles with the same text keep their places.

@@ -9,15 +9,15 @@
     6. return the n solutions
 
 Source: Wu et al. 2024 (arXiv 2408.00724), section 3.1.2 and equation 1, with n and T for their N and T_b. What they
-leave open:
+leave unspecified:
 
 - Rounded shares may add up to more or less than B. Here they add up to B: all are rounded down, and what is left goes
   to the largest remainders, the earlier of equals. So each round samples B steps, and in the end there are n solutions.
 - A solution that a limit of tokens has cut has ended, too: it reduces B, and is marked.
 - Steps with the same text are nodes of their own, with seeds of their own. The PRM scores them once.
 
-Like a particle filter it keeps some of the less valued steps, but it draws no lots: the same rewards give the same
-shares. At a large T the shares are equal, at a small one the best step gets all of them.
+Like a particle filter it keeps some of the less valued steps, but it draws nothing at random: the same rewards
+give the same shares. At a large T the shares are equal, at a small one the best step gets all of them.
 """
 
 import math

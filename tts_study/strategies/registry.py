@@ -1,4 +1,4 @@
-"""The one table of strategies: which searches there are, and which methods read an answer off what they found.
+"""The one table of strategies: which searches there are, and which methods pick an answer from their completions.
 
 A *search* is a coroutine over one problem; its name is what a run records. A *method* is a search together with the
 rule that picks its answer: majority, Best-of-N and weighted Best-of-N are three methods on the same completions.
@@ -26,7 +26,7 @@ from tts_study.records import SearchResult
 from tts_study.strategies.values import typed
 
 Rule = Literal["majority", "best", "weighted", "pass"]  # "pass": by a perfect verifier, an upper bound
-# how a run of N completions answers for a smaller n: any n of independent samples, whole subtrees, or not at all
+# how a run of N completions gives a smaller n: any n of independent samples, whole subtrees, or not at all
 SmallerN = Literal["samples", "subtrees", "own run"]
 Function = Callable[..., Awaitable[SearchResult]]
 
@@ -39,9 +39,9 @@ class Search:
         name: what a run records.
         function: the coroutine over one problem: (problem, policy, prm, *, n, seed, **options) -> SearchResult.
         needs_prm: whether it asks a PRM.
-        smaller_n: how its run answers for a smaller n.
+        smaller_n: how its run gives a smaller n.
         contained_in: searches whose runs contain this one's completions.
-        before: what a header means that does not name an option, where that is not the option's default.
+        before: the values of options in old runs whose header does not name them, if these differ from the defaults.
         always_named: options that every header names, since the oldest runs do.
         source: a digest of the file that it was read from; "" for the package's own.
     """
@@ -100,7 +100,7 @@ class Search:
             raise UserError(f"{self.name} keeps n / beam_width beams: n must be a multiple of {width}, and {n} is not")
 
     def contains(self, N: int, n: int, options: Mapping[str, Any]) -> bool:
-        """Whether a run of `N` completions answers for `n`."""
+        """Whether a run of `N` completions contains `n`."""
         if n == N or self.smaller_n == "own run":
             return n == N
         return n < N and (self.smaller_n == "samples" or n % options.get("beam_width", 1) == 0)
@@ -108,7 +108,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Method:
-    """How an answer comes about: a search, and the rule that picks its answer.
+    """A search, and the rule that picks its answer.
 
     Attributes:
         name: its name in tables.
@@ -171,7 +171,7 @@ def strategy(
         rule: how that method picks its answer.
         methods: several methods in its place: name → rule and label.
         needs_prm: whether the search asks a PRM.
-        smaller_n: how its run answers for a smaller n.
+        smaller_n: how its run gives a smaller n.
         contained_in: searches whose runs contain this one's completions.
         before: see `Search`.
         always_named: see `Search`.

@@ -1,4 +1,4 @@
-"""Reading the tree of a search: the way to a node, the completion that ends there, and why a node went no further."""
+"""Reading the tree of a search: the path to a node, the completion that ends there, and why a node was dropped."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -67,7 +67,7 @@ def completion(tree: Sequence[Node], leaf: int) -> Completion:
 
 
 def why(tree: Sequence[Node], node: int) -> str:
-    """What became of a node, and why, in a few words for the reader of a drawing."""
+    """The fate of a node and its reason, in a few words for the reader of a drawing."""
     value = f"value {tree[node].value:.2f}"
     match tree[node].fate:
         case "kept":

@@ -29,19 +29,19 @@ class Report:
 
     Attributes:
         minutes: no check begins later than that.
-        tell: is called with each check as it is done.
+        on_check: is called with each check as it is done.
         checks: in order.
     """
 
     minutes: float
-    tell: Callable[[Check], None] = lambda check: None
+    on_check: Callable[[Check], None] = lambda check: None
     checks: list[Check] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
 
     def add(self, name: str, verdict: Verdict, found: str) -> None:
         """Add a row."""
         self.checks.append(Check(name, verdict, " ".join(found.split())))
-        self.tell(self.checks[-1])
+        self.on_check(self.checks[-1])
 
     async def run(self, name: str, check: Callable[[], Awaitable[tuple[Verdict, str]]]) -> bool:
         """Make a check, unless its time is over; whether it was made and did not fail."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Config = Mapping[str, Any]  # a checkpoint's config.json
 Marked = tuple[tuple[int, ...], tuple[int, ...]]  # token ids, and the position in them at which each step is judged
 
-# what formats are tried on: digits, a full stop, a line's end and LaTeX at the ends of steps
+# the sample that formats are checked with: digits, a full stop, a line's end and LaTeX at the ends of steps
 SAMPLE = "Start with 2, add 3.", ("Step 1: 2+3=5.", "So it is $5$\n", r"\boxed{5}")
 
 
