@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType, NoneType
 from typing import Any, get_args
 
-from tts_study import paths
+from tts_study import paths, user_code
 from tts_study.engines.checkpoints import HUB_NAME
 from tts_study.engines.settings import FamilySettings, MachineSettings, ModelSettings, PairSettings, SamplingSettings
 from tts_study.errors import UserError
@@ -30,7 +30,8 @@ from tts_study.strategies.values import typed
 class Profile(DataSettings, FamilySettings, SamplingSettings, ModelSettings, MachineSettings, PairSettings):
     """What a run needs to know besides its strategy, n and seed: the settings of all rooms, which describe them.
 
-    A model is a checkpoint's folder (relative ones are the project's) or a name on the Hugging Face hub.
+    A model is a checkpoint's folder (relative ones are the project's) or a name on the Hugging Face hub; the PRM may
+    also be a function of one's own, "my_file.py:name".
 
     Attributes:
         name: the profile's.
@@ -189,11 +190,16 @@ def write_options(settings: Mapping[str, Any]) -> str:
 def located(name: str) -> str:
     """The path of a file or folder given relative to the project; anything else, such as a hub name, as it is.
 
+    Of "my_file.py:name" the file is found in the same way.
+
     `./file` and `../file` are the current folder's, if they are there.
 
     Raises:
         UserError: it belongs to the micro world, and there is none here.
     """
+    if user_code.is_function(name):
+        file, function = user_code.split(name)
+        return f"{located(str(file))}:{function}"
     if name.startswith(("./", "../")) and Path(name).exists():
         return name
     inside = paths.root() / name
@@ -203,6 +209,11 @@ def located(name: str) -> str:
             "repository and not in the installed package; run in a checkout of it, or name models and data of your own"
         )
     return str(inside) if inside.exists() else name
+
+
+def short_name(model: str) -> str:
+    """The last part of a model's name, or a function's own: what run files and tables call it."""
+    return user_code.split(model)[1] if user_code.is_function(model) else Path(model).name
 
 
 def _checked(setting: Field[Any], value: Any) -> Any:

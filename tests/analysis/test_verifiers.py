@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from tts_study import paths, plots
+from tts_study import paths, plots, user_code
 from tts_study.analysis import verifiers
 from tts_study.analysis.grid import Grid
 from tts_study.errors import UserError
+from tts_study.profiles import located
 
 METHODS = ("majority", "best", "weighted", "dvts")
 
@@ -34,8 +35,10 @@ def test_the_axis_knows_published_and_given_qualities_and_asks_for_others():
 def test_the_micro_verifiers_are_those_that_were_measured_and_each_is_there():
     quality = verifiers.axis([])
     rows = [json.loads(line) for line in (paths.root() / verifiers.MICRO).read_text().splitlines()]
-    assert sorted(quality["f1"]) == quality["f1"].tolist() == sorted(row["f1"] for row in rows)
-    assert all((paths.root() / model / "model.safetensors").exists() for model in quality["model"])
+    assert quality["f1"].tolist() == [*sorted(row["f1"] for row in rows), 1.0]
+    *models, checker = quality["model"]
+    assert all((paths.root() / model / "model.safetensors").exists() for model in models)
+    assert checker == verifiers.EXACT and callable(user_code.load(located(checker)))
     assert quality["f1"].min() < 0.5 < 0.9 < quality["f1"].max(), "they span the range of real PRMs"
 
 

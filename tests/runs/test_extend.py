@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 
-from tts_study import Study, cli, paths, plots
+from tts_study import Study, cli, load_profile, paths, plots
 from tts_study.analysis import compute_optimal
+from tts_study.engines.function_prm import FunctionPRM
 from tts_study.errors import UserError
+from tts_study.records import Problem
 from tts_study.runs import store
-from tts_study.runs.engines import ENGINES
+from tts_study.runs.engines import ENGINES, _prm, prm_settings
 from tts_study.runs.spec import RunSpec
 from tts_study.strategies import METHODS, SEARCHES, find
 
@@ -52,7 +54,7 @@ def own(tmp_path, monkeypatch):
 
 
 def test_the_pages_strategy_runs_from_the_command_line(own, capsys):
-    (command,) = blocks("docs/extend.md", "sh")
+    command = blocks("docs/extend.md", "sh")[0]
     argv = command.split()[1:] + ["--dataset", "problems.jsonl", "--policy", str(own), "--prm", str(own)]
     argv[argv.index("--problems") + 1] = "6"
     assert cli.main(argv) == 0
@@ -88,15 +90,13 @@ def test_a_changed_file_is_another_run(own):
     [
         ("missing.py:x", "there is no file missing.py"),
         ("my_file.py:nothing", "my_file.py:nothing is not an `async def`"),
-        ("broken.py:x", "cannot read the strategies in broken.py: ZeroDivisionError"),
+        ("broken.py:x", "cannot read broken.py: ZeroDivisionError"),
         ("taken.py:dvts", "there is a strategy 'dvts' already"),
     ],
 )
 def test_a_file_without_such_a_strategy_is_refused(own, name, reason):
     (own / "broken.py").write_text("1 / 0")
-    (own / "taken.py").write_text(
-        "async def dvts(problem, policy, prm, *, n, seed):\n    pass\n"
-    )
+    (own / "taken.py").write_text("async def dvts(problem, policy, prm, *, n, seed):\n    pass\n")
     with pytest.raises(UserError, match=re.escape(reason)):
         find(name)
 
@@ -192,3 +192,58 @@ def test_an_interrupted_study_cancels_its_search(own, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         Study("micro", policy=str(own), prm=str(own)).solve("1+1?", "majority", 2)
     assert cancelled.wait(5) and time.monotonic() - began < 10
+
+
+# --- a verifier of one's own -----------------------------------------------------------------------------------------
+
+
+def test_the_pages_verifier_guides_a_run_from_the_command_line(own, monkeypatch, capsys):
+    (own / "my_verifier.py").write_text(blocks("docs/extend.md", "python")[2])
+    prm = _prm(prm_settings(load_profile("micro", prm="my_verifier.py:short_steps")), [])
+
+    async def of(profile, *, needs_prm):
+        return ScriptedPolicy(TREE), prm
+
+    monkeypatch.setattr(ENGINES, "of", of)
+    command = blocks("docs/extend.md", "sh")[1]
+    argv = command.split()[1:] + ["--dataset", "problems.jsonl", "--policy", str(own)]
+    argv[argv.index("--problems") + 1] = "6"
+    assert cli.main(argv) == 0
+    run = store.load(own / "out" / "short-steps" / "run.jsonl")
+    assert run.header["prm"]["model"].endswith("my_verifier.py:short_steps")
+    scores = {score for result in run.results for completion in result.completions for score in completion.step_scores}
+    assert scores == {round(1 / 1.09, 6)}, "both answers have nine characters"
+    assert all(result.cost.scored == 0 for result in run.results)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("return [0.5] * (len(steps) + 1)", "returned [0.5, 0.5, 0.5] for 2 steps"),
+        ("return [float('nan')] * len(steps)", "returned [nan, nan] for 2 steps"),
+        ("return 1", "returned 1 for 2 steps"),
+        ("return problem.nothing", "failed: AttributeError"),
+    ],
+)
+def test_a_verifier_that_fails_or_returns_no_scores_ends_the_run(tmp_path, body, reason):
+    (tmp_path / "bad.py").write_text(f"async def bad(problem, steps):\n    {body}\n")
+    prm = FunctionPRM(f"{tmp_path}/bad.py:bad")
+    with pytest.raises(UserError, match=re.escape(reason)):
+        asyncio.run(prm.score_solutions(Problem("p", "?", "1"), [("a", "b")]))
+
+
+def test_the_last_step_is_scored_with_those_before_it(tmp_path):
+    (tmp_path / "length.py").write_text("def length(problem, steps):\n    return [i / 10 for i in range(len(steps))]\n")
+    prm = FunctionPRM(f"{tmp_path}/length.py:length")
+    scored = asyncio.run(prm.score_last_steps(Problem("p", "?", "1"), [("a", "b", "c"), (), ("a",)]))
+    assert scored.step_scores == ((0.2,), (), (0.0,))
+
+
+def test_a_verifiers_changed_file_is_another_run(own):
+    (own / "v.py").write_text("def v(problem, steps):\n    return [1] * len(steps)\n")
+    study = Study("micro", dataset="problems.jsonl", policy=str(own), prm="v.py:v")
+    first = RunSpec.of(study.profile, find("dvts"), study.problems, n=4)
+    before, name = first.digest, first.name
+    (own / "v.py").write_text("def v(problem, steps):\n    return [0] * len(steps)\n")
+    assert RunSpec.of(study.profile, find("dvts"), study.problems, n=4).digest != before
+    assert name.endswith("-prm_v")

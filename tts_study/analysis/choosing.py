@@ -15,6 +15,7 @@ from tts_study.analysis.side_by_side import Part, aggregation_of, budgets, metho
 from tts_study.engines.shapes import Shape, shape_of
 from tts_study.errors import UserError
 from tts_study.profiles import located
+from tts_study.user_code import is_function
 
 PROBLEMS = 1000  # that a price is stated for
 MEMORY = {"B": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40}
@@ -74,14 +75,17 @@ def _of_policy(policy: str, parts: Sequence[Part], seed: int) -> pd.DataFrame:
 
 _NO_SHAPE = Shape(
     parameters=0, embedding=0, head=0, tied=False, layers=0, kv_width=0, weight_bytes=0
-)  # of a model that is not available here, or not used
+)  # of a model that is not available here, or not used, or a function
 
 
 def _shape(parts: Sequence[Part], model: str) -> Shape | None:
     for part in parts:
         if model in part.run.header:
+            name = str(part.run.header[model]["model"])
+            if is_function(name):
+                return _NO_SHAPE
             try:
-                return shape_of(located(str(part.run.header[model]["model"])))
+                return shape_of(located(name))
             except UserError:
                 return None
     return None

@@ -13,6 +13,7 @@ from tts_study import paths
 from tts_study.analysis import accuracy
 from tts_study.analysis.grid import Grid
 from tts_study.errors import UserError
+from tts_study.profiles import short_name
 
 # F1 on ProcessBench's MATH split: Zhang et al. 2025 (arXiv 2501.07301), table 7
 PUBLISHED: Mapping[str, tuple[str, float]] = {
@@ -22,6 +23,8 @@ PUBLISHED: Mapping[str, tuple[str, float]] = {
     "Qwen/Qwen2.5-Math-PRM-7B": ("Qwen2.5-Math-PRM-7B", 0.776),
 }
 MICRO = "data/micro/verifiers/quality.jsonl"
+EXACT = "tts_study/micro/exact.py:exact"  # the micro world's checker, which is right by definition
+PERFECT = {"f1": 1.0, "on_wrong": 1.0, "on_right": 1.0, "auroc": 1.0, "calibration_error": 0.0}
 
 
 def axis(verifiers: Sequence[str] = (), f1: Sequence[float] = (), *, profile: str = "micro") -> pd.DataFrame:
@@ -49,7 +52,7 @@ def axis(verifiers: Sequence[str] = (), f1: Sequence[float] = (), *, profile: st
             known = known | {"f1": f1[i]}
         if "f1" not in known:
             raise UserError(f"the quality of the verifier {model} is not known: give its F1 on ProcessBench in f1")
-        rows.append({"verifier": model.rstrip("/").rpartition("/")[2], "model": model} | known)
+        rows.append({"verifier": short_name(model), "model": model} | known)
     return pd.DataFrame(rows).sort_values("f1", ignore_index=True)
 
 
@@ -68,7 +71,7 @@ def _measured() -> dict[str, dict[str, float]]:
     for row in map(json.loads, file.read_text().splitlines()):
         name = row.pop("verifier")
         rows["data/micro/prm" if name == "prm" else f"data/micro/verifiers/{name}"] = row
-    return rows
+    return rows | {EXACT: PERFECT}
 
 
 def dial(found: Mapping[str, Grid], quality: pd.DataFrame, *, seed: int) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from tts_study import paths
+from tts_study import paths, user_code
 from tts_study.errors import UserError, one_line
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -27,11 +27,14 @@ HUB_SECONDS = 10.0
 def describe_model(model: str) -> dict[str, Any]:
     """A model's name (relative to the project if inside) and what identifies its weights: a hash or a revision.
 
-    The revision is null where neither the hub nor its cache has it.
+    The revision is null where neither the hub nor its cache has it. Of a function, its file is hashed.
 
     Raises:
-        UserError: it is neither a folder nor a name that a hub's model could have.
+        UserError: it is neither a folder, nor a function, nor a name that a hub's model could have.
     """
+    if user_code.is_function(model):
+        file, function = user_code.split(model)
+        return {"model": f"{relative(str(file))}:{function}", "sha256": user_code.digest(file)}
     folder = Path(model)
     if not folder.is_dir():
         if not HUB_NAME.fullmatch(model):

@@ -20,10 +20,14 @@ from tts_study.engines.settings import (
     SamplingSettings,
 )
 from tts_study.profiles import Profile
+from tts_study.user_code import is_function
 
 if TYPE_CHECKING:
+    from tts_study.engines.function_prm import FunctionPRM
     from tts_study.engines.policy import VllmPolicy
     from tts_study.engines.prm import VllmPRM
+
+    AnyPRM = VllmPRM | FunctionPRM
 
 # the environment variables that name the servers where the profile does not: notebooks inherit them
 POLICY_URL, PRM_URL = "TTS_STUDY_POLICY_URL", "TTS_STUDY_PRM_URL"
@@ -34,13 +38,13 @@ class Engines:
 
     def __init__(self) -> None:
         self._policy: tuple[object, VllmPolicy] | None = None
-        self._prm: tuple[object, VllmPRM] | None = None
+        self._prm: tuple[object, AnyPRM] | None = None
         self._users = 0
         self._closing = False
         self._free = asyncio.Condition()
 
     @asynccontextmanager
-    async def lent(self, profile: Profile, *, needs_prm: bool) -> "AsyncIterator[tuple[VllmPolicy, VllmPRM | None]]":
+    async def lent(self, profile: Profile, *, needs_prm: bool) -> "AsyncIterator[tuple[VllmPolicy, AnyPRM | None]]":
         """A profile's engines, which stay open meanwhile: a request for others waits until they are returned.
 
         Raises:
@@ -52,7 +56,7 @@ class Engines:
         finally:
             await in_background(self._give_back())
 
-    async def of(self, profile: Profile, *, needs_prm: bool) -> "tuple[VllmPolicy, VllmPRM | None]":
+    async def of(self, profile: Profile, *, needs_prm: bool) -> "tuple[VllmPolicy, AnyPRM | None]":
         """A profile's engines; each starts when it is first needed.
 
         Raises:
@@ -64,7 +68,7 @@ class Engines:
         """Shut both down, as soon as they are not in use."""
         await in_background(self._close())
 
-    async def _of(self, profile: Profile, needs_prm: bool) -> "tuple[VllmPolicy, VllmPRM | None]":
+    async def _of(self, profile: Profile, needs_prm: bool) -> "tuple[VllmPolicy, AnyPRM | None]":
         for_policy = policy_settings(profile), policy_urls(profile)
         if self._policy is None or self._policy[0] != for_policy:
             if self._policy is not None:
@@ -78,7 +82,7 @@ class Engines:
             self._prm = for_prm, _prm(*for_prm)
         return self._policy[1], self._prm[1] if needs_prm and self._prm else None
 
-    async def _lend(self, profile: Profile, needs_prm: bool) -> "tuple[VllmPolicy, VllmPRM | None]":
+    async def _lend(self, profile: Profile, needs_prm: bool) -> "tuple[VllmPolicy, AnyPRM | None]":
         async with self._free:
             await self._free.wait_for(lambda: not self._users or self._are_those_of(profile, needs_prm))
             pair = await self.of(profile, needs_prm=needs_prm)
@@ -120,7 +124,11 @@ def _policy(settings: PolicySettings, urls: list[str]) -> "VllmPolicy":
     return VllmPolicy(settings)
 
 
-def _prm(settings: PRMSettings, urls: list[str]) -> "VllmPRM":
+def _prm(settings: PRMSettings, urls: list[str]) -> "AnyPRM":
+    if is_function(settings.model):
+        from tts_study.engines.function_prm import FunctionPRM
+
+        return FunctionPRM(settings.model)
     if urls:
         from tts_study.engines.remote import RemotePRM
 

@@ -22,7 +22,7 @@ from tts_study.runs.shards import WHOLE, Shard
 from tts_study.runs.spec import RunSpec
 from tts_study.runs.store import Run
 from tts_study.runs.workers import LIMITS, Limits, Workers
-from tts_study.strategies import by_value
+from tts_study.user_code import modules
 
 
 @contextmanager
@@ -140,5 +140,5 @@ def _send_strategies() -> None:
     """Let the workers have the strategies that were read from a file here."""
     from ray import cloudpickle
 
-    for module in by_value():
+    for module in modules():
         cloudpickle.register_pickle_by_value(module)

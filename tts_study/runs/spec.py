@@ -10,7 +10,7 @@ from typing import Any
 
 from tts_study.engines.checkpoints import describe_model
 from tts_study.errors import UserError
-from tts_study.profiles import PROFILES, Profile
+from tts_study.profiles import PROFILES, Profile, short_name
 from tts_study.records import Problem
 from tts_study.runs import store
 from tts_study.runs.store import Header
@@ -78,7 +78,7 @@ class RunSpec:
         usually = {**{name: getattr(usual, name) for name in self.search.from_profile}, **self.search.defaults}
         changed = {name: value for name, value in self.arguments.items() if value != usually[name]}
         if self.search.needs_prm and self.profile.prm != usual.prm:
-            changed["prm"] = Path(self.profile.prm).name
+            changed["prm"] = short_name(self.profile.prm)
         return "".join(f"-{name}_{value}" for name, value in changed.items())
 
     @property

@@ -1,13 +1,10 @@
 """Find a method by its name: in the package, in a file of the user's, or in another package."""
 
-import hashlib
-import importlib.util
 import inspect
-import sys
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
+from tts_study import user_code
 from tts_study.errors import UserError
 from tts_study.strategies.registry import ALIASES, METHODS, SEARCHES, Method, strategy
 
@@ -24,9 +21,8 @@ def find(name: str | Method) -> Method:
         return name
     if name in METHODS or name in ALIASES:
         return METHODS[ALIASES.get(name, name)]
-    if ".py:" in name:
-        path, _, function = name.rpartition(":")
-        return _in_file(Path(path), function)
+    if user_code.is_function(name):
+        return _declared(user_code.load(name), name)
     for offered in entry_points(group=ENTRY_POINTS, name=name):
         return _declared(offered.load(), name)
     raise UserError(f"unknown strategy {name!r}: choose one of {', '.join(names())}, or give my_file.py:name")
@@ -36,34 +32,6 @@ def names() -> list[str]:
     """The names of all methods, as the command line has them."""
     long = {method: alias for alias, method in ALIASES.items()}
     return [long.get(name, name) for name in METHODS]
-
-
-def by_value() -> list[Any]:
-    """The modules of strategies that were read from a file: workers elsewhere cannot import them."""
-    return [module for name, module in sys.modules.items() if name.startswith(_MODULE)]
-
-
-_MODULE = "tts_study_strategy_"
-
-
-def _in_file(path: Path, function: str) -> Method:
-    if not path.is_file():
-        raise UserError(f"there is no file {path}: a strategy of your own is given as my_file.py:name")
-    name = _MODULE + hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:16]
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except UserError:
-            del sys.modules[name]
-            raise
-        except Exception as error:
-            del sys.modules[name]
-            raise UserError(f"cannot read the strategies in {path}: {type(error).__name__}: {error}") from error
-    return _declared(getattr(sys.modules[name], function, None), f"{path}:{function}")
 
 
 def _declared(function: Any, name: str) -> Method:

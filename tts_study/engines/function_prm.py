@@ -1,0 +1,77 @@
+"""A verifier that is a Python function of the user's own, in place of a process reward model: rules, tools, a checker.
+
+The function takes a `Problem` and the steps of a solution, and returns a score in [0, 1] for each step. It may be
+`async`. It has no tokens, so a search guided by it is charged none.
+"""
+
+import inspect
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from tts_study import user_code
+from tts_study.engines.border import is_score
+from tts_study.errors import RunStopped, UserError
+from tts_study.records import Cost, Problem, Scored
+
+
+class FunctionPRM:
+    """A `PRM` that calls a function for each distinct solution."""
+
+    def __init__(self, name: str) -> None:
+        """Note the function's name: "my_file.py:name"; its file is not run yet."""
+        self.name = name
+
+    async def start(self) -> None:
+        """Read the function's file now instead of with the first solution.
+
+        Raises:
+            UserError: there is no such function.
+        """
+        self._function  # noqa: B018
+
+    async def close(self) -> None:
+        """Nothing runs that could be shut down."""
+
+    @cached_property
+    def _function(self) -> Any:
+        function = user_code.load(self.name)
+        if not callable(function):
+            raise UserError(f"there is no function {self.name}: docs/extend.md shows a verifier")
+        return function
+
+    async def score_solutions(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
+        """Score every step of whole solutions; equal solutions are scored once.
+
+        Raises:
+            UserError: the function fails.
+            RunStopped: it does not return a score in [0, 1] for each step.
+        """
+        distinct = dict.fromkeys(tuple(steps) for steps in solutions)
+        scores = {steps: await self._score(problem, steps) for steps in distinct}
+        return Scored(tuple(scores[tuple(steps)] for steps in solutions), Cost())
+
+    async def score_last_steps(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
+        """Score the last step of each partial solution; the function sees the steps before it, too."""
+        scored = await self.score_solutions(problem, solutions)
+        return Scored(tuple(scores[-1:] for scores in scored.step_scores), scored.cost)
+
+    async def _score(self, problem: Problem, steps: tuple[str, ...]) -> tuple[float, ...]:
+        if not steps:
+            return ()
+        try:
+            scores: Any = self._function(problem, steps)
+            if inspect.isawaitable(scores):
+                scores = await scores
+        except Exception as error:
+            raise UserError(f"the verifier {self.name} failed: {type(error).__name__}: {error}") from error
+        try:
+            found = tuple(scores)
+        except TypeError:
+            found = ()
+        if len(found) != len(steps) or not all(map(is_score, found)):
+            raise RunStopped(
+                f"the verifier {self.name} returned {scores!r:.60} for {len(steps)} steps: it has to return a number "
+                "from 0 to 1 for each of them"
+            )
+        return tuple(map(float, found))
