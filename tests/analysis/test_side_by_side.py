@@ -181,6 +181,35 @@ def test_runs_on_other_problems_are_left_out_and_named(two_policies, capsys):
     assert "3b best" not in printed
 
 
+def test_runs_that_differ_in_an_option_or_the_prm_are_two_options(tmp_path, capsys):
+    rows = [[RIGHT, WRONG]] * 4
+    usual = {"strategy": "beam_search", "subtree": 2, "models": "data/micro"}
+    record(tmp_path / "a", *rows, **usual, prm={"model": "data/micro/prm"})
+    record(tmp_path / "b", *[[WRONG, RIGHT]] * 4, **usual, prm={"model": "data/micro/verifiers/prm-25"})
+    record(tmp_path / "c", *rows, **usual, prm={"model": "data/micro/prm"}, search={"drop_duplicates": True})
+    printed = choose(capsys, "--runs", tmp_path)[1]
+    assert "3 runs on the same 4 problems" in printed
+    assert chosen(printed)[1:4] == ["beam_search", "(prm", "prm)"]
+    assert side_by_side([Part.read(path) for path in find_runs([tmp_path])])["method"].nunique() == 3
+
+
+def test_a_latency_chooses_among_what_was_timed_with_one_problem_alone(two_policies, capsys):
+    printed = choose(capsys, "--runs", two_policies, "--latency", "2s")[1]
+    assert "is not measured in these runs" in printed and chosen(printed)[:3] == ["70b", "greedy", "1"]
+    few = {"problems": PROBLEMS[:2], "models": "data/micro", "alone": True}
+    record(two_policies / "alone", *[[RIGHT, WRONG]] * 2, **few, seconds=0.5)
+    record(two_policies / "alone", [RIGHT], [RIGHT], **few, policy="70b", strategy="greedy", seconds=0.25)
+    printed = choose(capsys, "--runs", two_policies, "--latency", "600ms")[1]
+    assert "3 of 7 options were timed with one problem alone" in printed  # best and weighted at n = 2, and greedy
+    assert chosen(printed)[:3] == ["1b", "best", "2"] and "500 ms" in " ".join(chosen(printed))
+    assert chosen(choose(capsys, "--runs", two_policies, "--latency", "0.3s")[1])[:3] == ["70b", "greedy", "1"]
+    assert (
+        "no option is within a latency of 100 ms: the least is 250 ms"
+        in choose(capsys, "--runs", two_policies, "--latency", "100ms")[1]
+    )
+    assert "one problem at a time" in choose(capsys, "--runs", two_policies / "alone")[1]
+
+
 @pytest.mark.parametrize(
     ("more", "reason"),
     [

@@ -6,15 +6,18 @@ problem takes alone is not recorded, and nothing here claims it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from tts_study.analysis import cost, frontier, grid
-from tts_study.analysis.side_by_side import Part, aggregation_of, budgets, methods_of
+from tts_study.analysis.side_by_side import Part, aggregation_of, budgets, differing_options, methods_of, suffix
 from tts_study.engines.shapes import Shape, shape_of
 from tts_study.errors import UserError
 from tts_study.profiles import located
+from tts_study.runs.store import ALONE
+from tts_study.strategies import METHODS
 from tts_study.user_code import is_function
 
 PROBLEMS = 1000  # that a price is stated for
@@ -24,50 +27,90 @@ UNKNOWN = "not measured"
 MEASURES = ("memory", "weights", "flops", "flops_policy")  # unknown if a model is not available here
 
 
-def comparable(parts: Sequence[Part]) -> tuple[list[Part], list[Part]]:
-    """The runs on the largest set of problems and of the first seed of each, and those that are left out."""
-    most = max(parts, key=lambda part: len(part.graded.ids)).graded.ids
+@dataclass(frozen=True, eq=False)
+class Sorted:
+    """Runs by what they are good for.
+
+    Attributes:
+        kept: on the largest set of problems, and of the first seed of each.
+        alone: those that searched one problem at a time.
+        left_out: all others.
+    """
+
+    kept: list[Part]
+    alone: list[Part]
+    left_out: list[Part]
+
+
+def comparable(parts: Sequence[Part]) -> Sorted:
+    """The runs that can be compared, those that say how long a problem takes alone, and the others.
+
+    Raises:
+        UserError: there are only runs that searched one problem at a time.
+    """
+    alone = [part for part in parts if part.run.header.get(ALONE)]
+    many = [part for part in parts if not part.run.header.get(ALONE)]
+    if not many:
+        raise UserError("these runs searched one problem at a time, for its time: give runs of more problems too")
+    most = max(many, key=lambda part: len(part.graded.ids)).graded.ids
+    differing = differing_options(parts)
     kept: dict[tuple[str, str, int], Part] = {}
-    for part in sorted(parts, key=lambda part: int(part.run.header["seed"])):
+    for part in sorted(many, key=lambda part: int(part.run.header["seed"])):
         if part.graded.ids == most:
-            kept.setdefault((part.policy, part.search, part.run.header["n"]), part)
+            kept.setdefault((part.policy, part.search + suffix(part, differing), part.run.header["n"]), part)
     chosen = set(map(id, kept.values()))
-    return [part for part in parts if id(part) in chosen], [part for part in parts if id(part) not in chosen]
+    return Sorted([p for p in many if id(p) in chosen], alone, [p for p in many if id(p) not in chosen])
 
 
-def choices(parts: Sequence[Part], *, per_hour: float | None = None, seed: int = 0) -> pd.DataFrame:
-    """Every option with its accuracy, memory, time and price.
+def choices(
+    parts: Sequence[Part], alone: Sequence[Part] = (), *, per_hour: float | None = None, seed: int = 0
+) -> pd.DataFrame:
+    """Every option with what it brings and takes.
 
     Args:
         parts: runs on the same problems, as of `comparable`.
+        alone: runs that searched one problem at a time, for how long that takes.
         per_hour: what an hour of the machine that recorded the runs costs.
         seed: of subsets and of the bootstrap.
 
     Returns:
-        Columns as of `frontier.options`, and price (of `PROBLEMS` problems); NaN where something is not known.
+        Columns as of `frontier.options`; seconds_alone, the mean over problems; and price (of `PROBLEMS` problems);
+        NaN where something is not known.
     """
     policies = dict.fromkeys(part.policy for part in parts)
-    tables = [_of_policy(policy, [part for part in parts if part.policy == policy], seed) for policy in policies]
+    differing = differing_options([*parts, *alone])
+    tables = [_of_policy([p for p in parts if p.policy == policy], differing, seed) for policy in policies]
     table = pd.concat(tables, ignore_index=True)
+    timed = {
+        (part.policy, method + suffix(part, differing), part.run.header["n"]): part.run.seconds
+        for part in alone
+        for method, _ in methods_of(part, None)
+        if method not in METHODS or METHODS[method].search.name == part.search
+    }
+    places = zip(table["policy"], table["method"], table["n"], strict=True)
+    table["seconds_alone"] = pd.Series([timed.get(place) for place in places], dtype=float)
     return table.assign(price=table["seconds"] / 3600 * PROBLEMS * (np.nan if per_hour is None else per_hour))
 
 
-def _of_policy(policy: str, parts: Sequence[Part], seed: int) -> pd.DataFrame:
+def _of_policy(
+    parts: Sequence[Part], differing: dict[tuple[str, str], list[tuple[str, str]]], seed: int
+) -> pd.DataFrame:
     read: set[tuple[str, int]] = set()
     cells = []
-    for part in sorted(parts, key=lambda part: -part.run.header["n"]):  # a smaller n is read from the largest run
+    for part in sorted(parts, key=lambda part: -part.run.header["n"]):  # a smaller n is read off the largest run
         for method, rule in methods_of(part, None):
-            ns = [n for n in budgets(part) if (method, n) not in read]
+            label = method + suffix(part, differing)
+            ns = [n for n in budgets(part) if (label, n) not in read]
             if method != "pass" and ns:
-                read |= {(method, n) for n in ns}
-                cells.append(grid.Part(method, part.run, part.graded, rule, ns))
+                read |= {(label, n) for n in ns}
+                cells.append(grid.Part(label, part.run, part.graded, rule, ns))
     built = grid.build(cells, aggregation=aggregation_of(parts[0].run), seed=seed)
     known = [_shape(parts, "policy"), _shape(parts, "prm")]
     needs_prm = any("prm" in part.run.header for part in parts)
     shape, prm = (one or _NO_SHAPE for one in known)
     sampled = [part.run for part in parts if part.graded.subtree == 1]
     context = max(map(cost.longest_context, sampled), default=0)
-    table = frontier.options(policy, built, shape, prm, context=context, seed=seed)
+    table = frontier.options(parts[0].policy, built, shape, prm, context=context, seed=seed)
     if not known[0] or not context or (needs_prm and not known[1]):
         table[list(MEASURES)] = np.nan
     return table
@@ -99,7 +142,8 @@ def readable(options: pd.DataFrame) -> pd.DataFrame:
     ]
     table["memory"] = [human(value, MEMORY) for value in options["memory"]]
     table["time"] = [human(value, SECONDS) for value in options["seconds"]]
-    table["time alone"] = UNKNOWN
+    alone = options.get("seconds_alone", pd.Series(np.nan, index=options.index))
+    table["time alone"] = [human(value, SECONDS) for value in alone]
     if "price" in options:
         table["price"] = ["not given" if np.isnan(value) else f"{value:.2g} USD" for value in options["price"]]
     return table

@@ -23,7 +23,8 @@ from tts_study.strategies import METHODS, SEARCHES
 from tts_study.strategies.aggregation import Aggregation
 from tts_study.strategies.registry import Rule
 
-PARTS = ("search", "settings")  # of a header: options in which two runs of one search may differ
+PARTS = ("search", "settings", "prm")  # parts of a header in which two runs of the same search may differ
+BESIDES = ("sha256", "revision")  # what goes with a PRM's name
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +89,12 @@ def side_by_side(
         UserError: two runs have the same policy, search, n and seed, or the seeds of one curve have different problems.
     """
     cells: dict[tuple[str, str, int], dict[int, tuple[Part, Floats]]] = {}
-    differing = _differing(parts)
+    differing = differing_options(parts)
     for part in sorted(parts, key=lambda part: -part.run.header["n"]):  # a smaller n is read from the largest run
         seed_of_run, N = part.run.header["seed"], part.run.header["n"]
         for method, chosen in methods_of(part, rule):
             for n in budgets(part):
-                of_seed = cells.setdefault((part.policy, method + _suffix(part, differing), n), {})
+                of_seed = cells.setdefault((part.policy, method + suffix(part, differing), n), {})
                 if seed_of_run not in of_seed:
                     how = aggregation or aggregation_of(part.run)
                     solved_P = accuracy_P(part.graded, chosen, n, aggregation=how, seed=seed)
@@ -154,8 +155,8 @@ def aggregation_of(run: Run) -> Aggregation:
     return cast(Aggregation, used or (profile.aggregation if profile else "last"))
 
 
-def _differing(parts: Sequence[Part]) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """By policy and search, the options that are not the same in all its runs."""
+def differing_options(parts: Sequence[Part]) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """By policy and search, the options, and the PRM, that are not the same in all its runs."""
     groups: dict[tuple[str, str], list[Part]] = {}
     for part in parts:
         groups.setdefault((part.policy, part.search), []).append(part)
@@ -164,13 +165,17 @@ def _differing(parts: Sequence[Part]) -> dict[tuple[str, str], list[tuple[str, s
             (name, option)
             for name in PARTS
             for option in sorted({option for part in group for option in part.run.header.get(name, {})})
-            if len({str(part.run.header.get(name, {}).get(option)) for part in group}) > 1
+            if option not in BESIDES and len({str(part.run.header.get(name, {}).get(option)) for part in group}) > 1
         ]
         for key, group in groups.items()
     }
 
 
-def _suffix(part: Part, differing: dict[tuple[str, str], list[tuple[str, str]]]) -> str:
-    options = differing[part.policy, part.search]
-    named = ", ".join(f"{option} {part.run.header.get(name, {}).get(option)}" for name, option in options)
-    return f" ({named})" if named else ""
+def suffix(part: Part, differing: dict[tuple[str, str], list[tuple[str, str]]]) -> str:
+    """What follows a method's name where its runs differ: " (drop_duplicates True)", " (prm prm-160)"."""
+    there = [
+        ("prm", Path(str(value)).name) if name == "prm" else (option, value)
+        for name, option in differing[part.policy, part.search]
+        if (value := part.run.header.get(name, {}).get(option)) is not None
+    ]
+    return f" ({', '.join(f'{option} {value}' for option, value in there)})" if there else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tts_study.cli.numbers import natural, positive, whole
 from tts_study.cli.profile import add_options, add_profile, options_of, profile_of
+from tts_study.errors import UserError
 
 if TYPE_CHECKING:
     from tts_study.runs.store import Run
@@ -32,6 +33,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     run.add_argument("--seed", type=natural, default=0, help="of every random draw")
     run.add_argument("--out", type=Path, required=True, help="folder of the run; an interrupted one is resumed")
     run.add_argument("--shard", metavar="I/K", help="every K-th problem from the I-th on; `merge` joins shards")
+    run.add_argument(
+        "--alone",
+        action="store_true",
+        help="one problem at a time, so that `choose` knows how long one takes by itself",
+    )
     run.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help="on a Ray cluster: at an address, or here")
     run.add_argument("--workers", type=whole, help="pairs of engines on it; as many as its GPUs carry if not given")
     for name, (what, hours) in LIMITS.items():
@@ -50,6 +56,8 @@ def _run(arguments: argparse.Namespace) -> None:
     from tts_study.runs.spec import RunSpec
     from tts_study.strategies import find
 
+    if arguments.alone and arguments.ray is not None:
+        raise UserError("--alone searches one problem at a time, and --ray many: give one of the two")
     profile = profile_of(arguments)
     method, options = find(arguments.strategy), options_of(arguments)
     method.search.check_budget(arguments.n, method.search.options(options))
@@ -63,7 +71,7 @@ def _run(arguments: argparse.Namespace) -> None:
     async def search() -> "Run":
         try:
             if arguments.ray is None:
-                return await run_spec(spec, path=path, shard=shard)
+                return await run_spec(spec, path=path, shard=shard, alone=arguments.alone)
             from tts_study.runs.ray import run_on_ray
             from tts_study.runs.workers import Limits
 

@@ -18,23 +18,25 @@ from tts_study.runs.collect import collect
 from tts_study.runs.engines import ENGINES, policy_urls
 from tts_study.runs.shards import WHOLE, Shard
 from tts_study.runs.spec import RunSpec
-from tts_study.runs.store import Run
+from tts_study.runs.store import ALONE, Run
 from tts_study.strategies import Search as Strategy
 
 
-async def run_spec(spec: RunSpec, *, path: Path, shard: Shard = WHOLE) -> Run:
+async def run_spec(spec: RunSpec, *, path: Path, shard: Shard = WHOLE, alone: bool = False) -> Run:
     """Search with a profile's vLLM engines, which start if something is left to do and then stay.
 
-    With a `shard`, only its part of the problems is searched.
+    With a `shard`, only its part of the problems is searched. One problem at a time if `alone`: the seconds that are
+    recorded are then how long a problem takes by itself.
 
     Raises:
         UserError: `path` contains another run, or problems failed (the rest is stored); or there is no such checkpoint.
     """
-    header, title = spec.header | shard.describe(spec.problems), f"{spec.search.name} n={spec.n}"
+    header = spec.header | shard.describe(spec.problems) | ({ALONE: True} if alone else {})
+    title = f"{spec.search.name} n={spec.n}"
     async with searching(spec) as search:
         return await collect(
             shard.of(spec.problems), search, path=path, header=header, title=title,
-            concurrency=at_once(spec.profile, spec.n),
+            concurrency=1 if alone else at_once(spec.profile, spec.n),
         )  # fmt: skip
 
 

