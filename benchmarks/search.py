@@ -12,17 +12,12 @@ wall-clock times, the processor time of all processes is printed: on a CPU that 
 """
 
 import asyncio
-import operator
-import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 from benchmarks.engines import WARM_UP
+from benchmarks.processor_time import Clocks, Time, started
 from benchmarks.request_clock import ClockedPolicy, ClockedPRM
 from tts_study.cli.gpu_checks.plain import generation, lengths_of, packed, plain_llm, shut_down, tokens_prompts
 from tts_study.engines.policy import VllmPolicy
@@ -35,52 +30,6 @@ from tts_study.runs.engines import policy_settings, prm_settings
 from tts_study.runs.run import Search, at_once
 from tts_study.runs.spec import arguments_of
 from tts_study.strategies import Search as Strategy
-
-
-@dataclass(frozen=True)
-class Time:
-    """Seconds by the clock, and of the processors: in this process, the policy's engine and the PRM's."""
-
-    wall: float
-    here: float
-    policy: float
-    prm: float
-
-    @property
-    def processors(self) -> float:
-        """Of all of them."""
-        return self.here + self.policy + self.prm
-
-    def __add__(self, other: "Time") -> "Time":
-        return Time(*map(operator.add, astuple(self), astuple(other)))
-
-    def __sub__(self, other: "Time") -> "Time":
-        return Time(*map(operator.sub, astuple(self), astuple(other)))
-
-
-@dataclass(frozen=True)
-class Clocks:
-    """The clocks of this process and of the engines'; `policy` and `prm` are the numbers of their processes."""
-
-    policy: AbstractSet[int] = frozenset()
-    prm: AbstractSet[int] = frozenset()
-
-    def now(self) -> Time:
-        """Read them; differences count. The time of a process that ends between two readings is lost."""
-        policy, prm = (sum(map(_used, processes)) for processes in (self.policy, self.prm))
-        return Time(time.perf_counter(), _used(os.getpid()), policy, prm)
-
-
-def _started() -> set[int]:
-    return {process.pid for process in psutil.Process().children(recursive=True)}
-
-
-def _used(process: int) -> float:
-    try:
-        times = psutil.Process(process).cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    return times.user + times.system
 
 
 @dataclass(frozen=True)
@@ -180,9 +129,9 @@ async def run_search_bench(
     for_policy, for_prm = policy_settings(profile), prm_settings(profile)
     async with VllmPolicy(for_policy) as policy, VllmPRM(for_prm) as prm:
         await policy.start()  # one after the other, to know which processes belong to which
-        of_policy = _started()
+        of_policy = started()
         await prm.start()
-        clocks = Clocks(of_policy, _started() - of_policy)
+        clocks = Clocks(of_policy, started() - of_policy)
         await _measured(profile, strategy, options, problems[:WARM_UP], policy, prm, clocks, ns[0], seed + 1)
         searches = []
         for n in ns:
@@ -239,7 +188,7 @@ def _marked(prm: VllmPRM, problem: Problem, solutions: Iterable[tuple[str, ...]]
 
 def _generate_plainly(settings: PolicySettings, searches: Sequence[Searched]) -> list[Time]:
     llm = plain_llm(settings)
-    clocks = Clocks(policy=_started())
+    clocks = Clocks(policy=started())
 
     def timed(lengths: Sequence[tuple[tuple[int, ...], int]]) -> Time:
         generate = generation(llm, settings, lengths)
@@ -255,7 +204,7 @@ def _generate_plainly(settings: PolicySettings, searches: Sequence[Searched]) ->
 
 def _score_plainly(settings: PRMSettings, prm_args: dict, searches: Sequence[Searched]) -> list[Time]:
     llm = plain_llm(settings, **prm_args)
-    clocks = Clocks(prm=_started())
+    clocks = Clocks(prm=started())
 
     def score(texts: Sequence[tuple[int, ...]]) -> Time:
         prompts = tokens_prompts(texts)

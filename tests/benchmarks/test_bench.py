@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from benchmarks import rooms
 from benchmarks.engines import WARM_UP, Bench, take_turns
+from benchmarks.processor_time import Time
 from benchmarks.request_clock import RequestClock
-from benchmarks.search import SearchBench, Searched, Time
+from benchmarks.search import SearchBench, Searched
 from benchmarks.servers import RemoteBench
 from tts_study.cli.gpu_checks.plain import lengths_of, packed
 from tts_study.records import Completion, Cost, SearchResult

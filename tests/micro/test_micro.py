@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_study.micro import prm, training
+from tts_study.micro import mistakes, prm, training
 from tts_study.micro.generate import generate, random_problem, split_of
 from tts_study.micro.models import CONTEXT, POLICIES, ModelSpec, build_model, deepen
 from tts_study.micro.packing import IGNORE, ROW_TOKENS, Document, pack
@@ -194,7 +194,7 @@ def test_an_edit_leaves_a_solution_that_the_checker_can_judge(seed):
     rng = random.Random(seed)
     problem = random_problem(rng, rng.choice(SUBJECTS), rng.choice(LEVELS))
     solution = solutions(problem)[0]
-    edited = prm.edit(rng, solution)
+    edited = mistakes.edit(rng, solution)
     assert edited
     assert len(check_steps(problem, edited)) == len(edited)
     assert abs(len(edited) - len(solution)) <= 1
@@ -205,7 +205,7 @@ def test_most_edits_are_mistakes():
     wrong = sum(
         not all(check_steps(problem, edited)) or len(edited) != len(solutions(problem)[0])
         for problem in problems(200)
-        for edited in [prm.edit(rng, solutions(problem)[0])]
+        for edited in [mistakes.edit(rng, solutions(problem)[0])]
     )
     assert wrong > 160
 
@@ -215,7 +215,7 @@ def test_a_slip_is_one_wrong_number_after_an_equals_sign(seed):
     rng = random.Random(seed)
     problem = random_problem(rng, rng.choice(SUBJECTS), rng.choice(LEVELS))
     solution = solutions(problem)[0]
-    slipped = prm.slip(rng, solution)
+    slipped = mistakes.slip(rng, solution)
     differing = [(a, b) for a, b in zip(solution, slipped, strict=True) if a != b]
     assert len(differing) <= 1  # 1 - 2 is -1, whose size is 1 again
     assert all(a.split("=")[0] == b.split("=")[0] for a, b in differing)

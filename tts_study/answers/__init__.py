@@ -30,8 +30,9 @@ from tts_study.answers.choices import chosen, selected
 from tts_study.answers.extract import boxed as boxed
 from tts_study.answers.extract import extract as extract
 from tts_study.answers.extract import gold as _gold
-from tts_study.answers.forms import Reader, Reading, UnreadableError
+from tts_study.answers.forms import Reader
 from tts_study.answers.parser import Parser
+from tts_study.answers.reading import Reading, UnreadableError
 from tts_study.answers.text import is_balanced
 from tts_study.answers.tidy import tidy
 from tts_study.answers.typeset import plain_latex

@@ -20,7 +20,7 @@ from tts_study import paths
 
 logger = logging.getLogger(__name__)
 
-_SOURCES = ("symbolic.py", "text.py")
+_SOURCES = ("symbolic.py", "evaluate.py", "text.py")
 _PACKAGES = ("latex2sympy2-extended", "math-verify", "sympy")
 # Windows has no O_NOFOLLOW and would write "\r\n" without O_BINARY, which is unknown elsewhere
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)

@@ -1,7 +1,7 @@
 """The parser of LaTeX expressions: a worker process under limits, and the memo of what it replied before."""
 
-from tts_study.answers.forms import UnreadableError
 from tts_study.answers.memo import Memo
+from tts_study.answers.reading import UnreadableError
 from tts_study.answers.worker import OverLimitError, Worker
 
 OVER = "over: "  # begins the reply for an answer over a limit; no canonical form begins so

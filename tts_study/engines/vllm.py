@@ -87,7 +87,8 @@ class VllmEngine(Engine):
 
         Raises:
             EngineUnavailable: this machine has too few devices or too little memory.
-            UserError: vLLM is not installed, or could not start it.
+            UserError: vLLM is not installed or cannot start it, the checkpoint is absent or broken, the temporary
+                folder's path is too long, or the running script has no `if __name__ == "__main__":`.
         """
         self._in_flight.ready = False
         try:
@@ -109,13 +110,7 @@ class VllmEngine(Engine):
                 self._starting = None
 
     def _check(self) -> None:
-        """Check what vLLM would fail at later, with a less clear message.
-
-        Raises:
-            EngineUnavailable: this machine has too few devices or too little memory.
-            UserError: the checkpoint is absent or broken, the temporary folder's path is too long, or the running
-                script has no `if __name__ == "__main__":`.
-        """
+        """Check what vLLM would fail at later, with a less clear message."""
         temporary.prepare()
         check_weights(self.settings.model)
         check_room(self.settings, self.machine())

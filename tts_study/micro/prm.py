@@ -16,7 +16,6 @@ What made it work, where a verdict on steps alone had failed:
 
 import json
 import random
-import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from torch.nn.functional import cross_entropy, softplus
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tts_study.micro.generate import generate
+from tts_study.micro.mistakes import edit, slip
 from tts_study.micro.models import CONTEXT, PRM_ROUNDS, ModelSpec, deepen
 from tts_study.micro.packing import IGNORE, Batch, Document, pack
 from tts_study.micro.problems import MicroProblem, parse_problem, solutions
@@ -75,39 +75,6 @@ def prm_document(tokenizer: PreTrainedTokenizerFast, problem: MicroProblem, step
 
 def _common_prefix(a: list[int], b: list[int]) -> int:
     return next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-
-
-def edit(rng: random.Random, solution: list[str]) -> list[str]:
-    """Make one small mistake: another digit or sign, a step left out or written twice, or an early end."""
-    steps = list(solution)
-    kind = rng.random()
-    if kind < 0.8:
-        i = rng.randrange(len(steps))
-        places = [k for k, c in enumerate(steps[i]) if c.isdigit() or c in "+-"]
-        k = rng.choice(places or [0])
-        new = rng.choice("0123456789" if steps[i][k].isdigit() else "+-")
-        steps[i] = steps[i][:k] + new + steps[i][k + 1 :]
-    elif kind < 0.9:
-        del steps[rng.randrange(len(steps))]
-    else:
-        i = rng.randrange(len(steps))
-        steps.insert(i, steps[i])
-    return steps or solution
-
-
-def slip(rng: random.Random, solution: list[str]) -> list[str]:
-    """Make one mistake of arithmetic: a number behind an equals sign is off by 1, 2, 10 or 20, or has lost its sign."""
-    steps = list(solution)
-    number_after_equals = re.compile(r"(?<=[=+-])\d+(?!.*=)")
-    i, number = rng.choice([(i, m) for i, s in enumerate(steps) if "=" in s for m in number_after_equals.finditer(s)])
-    value, step = int(number[0]), steps[i]
-    start, sign = number.start(), step[number.start() - 1]
-    if sign in "+-" and rng.random() < 0.3:
-        steps[i] = step[: start - 1] + ("-" if sign == "+" else "+") + step[start:]
-    else:
-        other = abs(value + rng.choice((-20, -10, -2, -1, 1, 2, 10, 20)))
-        steps[i] = step[:start] + str(other) + step[number.end() :]
-    return steps
 
 
 def read_samples(files: list[Path]) -> list[tuple[str, str]]:
