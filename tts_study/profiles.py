@@ -13,7 +13,8 @@ from pathlib import Path
 from types import MappingProxyType, NoneType
 from typing import Any, get_args
 
-from tts_study import paths, user_code
+from tts_study import paths
+from tts_study.engines import user_code
 from tts_study.engines.checkpoints import HUB_NAME
 from tts_study.engines.settings import FamilySettings, MachineSettings, ModelSettings, PairSettings, SamplingSettings
 from tts_study.errors import UserError

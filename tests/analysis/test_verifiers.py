@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from tts_study import paths, plots, user_code
+from tts_study import paths, plots
 from tts_study.analysis import verifiers
 from tts_study.analysis.grid import Grid
+from tts_study.engines import user_code
 from tts_study.errors import UserError
 from tts_study.profiles import located
 

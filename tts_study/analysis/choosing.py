@@ -14,11 +14,11 @@ import pandas as pd
 from tts_study.analysis import cost, frontier, grid
 from tts_study.analysis.side_by_side import Part, aggregation_of, budgets, differing_options, methods_of, suffix
 from tts_study.engines.shapes import Shape, shape_of
+from tts_study.engines.user_code import is_function
 from tts_study.errors import UserError
 from tts_study.profiles import located
 from tts_study.runs.store import ALONE
 from tts_study.strategies import METHODS
-from tts_study.user_code import is_function
 
 PROBLEMS = 1000  # that a price is stated for
 MEMORY = {"B": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40}

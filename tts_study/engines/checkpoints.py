@@ -15,7 +15,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from tts_study import paths, user_code
+from tts_study import paths
+from tts_study.engines import user_code
 from tts_study.errors import UserError, one_line
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")

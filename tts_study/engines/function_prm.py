@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from tts_study import user_code
+from tts_study.engines import user_code
 from tts_study.engines.border import is_score
 from tts_study.errors import RunStopped, UserError
 from tts_study.records import Cost, Problem, Scored

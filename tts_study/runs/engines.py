@@ -19,8 +19,8 @@ from tts_study.engines.settings import (
     PRMSettings,
     SamplingSettings,
 )
+from tts_study.engines.user_code import is_function
 from tts_study.profiles import Profile
-from tts_study.user_code import is_function
 
 if TYPE_CHECKING:
     from tts_study.engines.function_prm import FunctionPRM

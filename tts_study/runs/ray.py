@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from tts_study.engines.user_code import modules
 from tts_study.errors import UserError, one_line
 from tts_study.runs.collect import collect
 from tts_study.runs.identity import software_and_weights
@@ -22,7 +23,6 @@ from tts_study.runs.shards import WHOLE, Shard
 from tts_study.runs.spec import RunSpec
 from tts_study.runs.store import Run
 from tts_study.runs.workers import LIMITS, Limits, Workers
-from tts_study.user_code import modules
 
 
 @contextmanager

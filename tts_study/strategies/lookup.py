@@ -4,7 +4,7 @@ import inspect
 from importlib.metadata import entry_points
 from typing import Any
 
-from tts_study import user_code
+from tts_study.engines import user_code
 from tts_study.errors import UserError
 from tts_study.strategies.registry import ALIASES, METHODS, SEARCHES, Method, strategy
 
