@@ -22,6 +22,7 @@ from tts_study.problems.known_datasets import DATASETS
 from tts_study.problems.settings import DataSettings
 from tts_study.prompts.policy import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT, QWEN_MATH_SYSTEM_PROMPT
 from tts_study.prompts.prm import AUTO
+from tts_study.prompts.prm.self_verify import SELF
 from tts_study.prompts.prm.trl import SEPARATOR, separator_of
 from tts_study.strategies.aggregation import AGGREGATIONS
 from tts_study.strategies.values import typed
@@ -38,7 +39,7 @@ class Profile(DataSettings, FamilySettings, SamplingSettings, ModelSettings, Mac
         name: the profile's.
         policies: the ladder of policies, smallest first, by short name.
         policy: the one to sample: a short name, or any model.
-        prm: the process reward model.
+        prm: the process reward model; "self": the policy judges its own steps.
         chat_template: a Jinja template in place of the policy's own; "" uses the policy's own.
         prm_chat_template: the same for the PRM.
         aggregation: from a completion's step scores to its score; the best one depends on the PRM.
@@ -62,9 +63,14 @@ class Profile(DataSettings, FamilySettings, SamplingSettings, ModelSettings, Mac
         return located(self.policies.get(self.policy, self.policy))
 
     @property
+    def judges_itself(self) -> bool:
+        """Whether the policy is its own PRM."""
+        return self.prm == SELF
+
+    @property
     def prm_model(self) -> str:
-        """The PRM's folder or hub name."""
-        return located(self.prm)
+        """The folder or hub name of the PRM, which may be the policy."""
+        return self.policy_model if self.judges_itself else located(self.prm)
 
     def resolved(self) -> "Profile":
         """The profile with its policy's own settings in place of those that all policies share."""
@@ -76,6 +82,8 @@ class Profile(DataSettings, FamilySettings, SamplingSettings, ModelSettings, Mac
         names = ["name", "chat_template", "prm_chat_template", *rooms]
         if self.prm_format != AUTO:  # otherwise the model determines it
             names.append("prm_format")
+        if self.max_thought_tokens is None:  # the model does not think
+            names.remove("max_thought_tokens")
         separator = separator_of(self.prm, self.prm_separator)
         other = {} if separator == SEPARATOR else {"prm_separator": separator}
         return {name: getattr(self, name) for name in names} | other

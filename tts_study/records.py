@@ -67,13 +67,15 @@ class Generation:
 
     Attributes:
         token_ids: what was sampled, the separator or end token included: prefix + token_ids is the next prefix.
-        text: the same, decoded, special tokens left out.
+        text: the same, decoded, special tokens left out; without the thought.
         stop: why it ended.
+        thought: what a thinking model wrote before its solution.
     """
 
     token_ids: tuple[int, ...]
     text: str
     stop: Stop
+    thought: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class Completion:
         finished: the model ended it itself; false where a limit cut it.
         step_scores: the PRM's score of each step, in [0, 1]; empty where no PRM was asked.
         leaf: the node of the search's tree that it ends at; None where there is no tree.
+        thought: what a thinking model wrote before its first step; no part of the answer.
     """
 
     steps: tuple[str, ...]
@@ -109,6 +112,7 @@ class Completion:
     finished: bool
     step_scores: tuple[float, ...] = ()
     leaf: int | None = None
+    thought: str = ""
 
     @property
     def text(self) -> str:
@@ -122,9 +126,9 @@ class Node:
 
     Attributes:
         parent: the number of the node that it continues; None where it continues the problem itself.
-        text: the step; "" where the model wrote only a separator or its end token.
+        text: the step, or a thinking model's thought; "" where the model wrote only a separator or its end token.
         tokens: how many tokens the policy generated for it.
-        score: the PRM's score of the step, in [0, 1]; None for an empty step. A duplicate has its twin's.
+        score: the PRM's score of the step, in [0, 1]; None for an empty step or a thought. A duplicate has its twin's.
         value: what it was ranked by, the aggregated scores of the solution up to it or to the end of the lookahead.
         fate: what happened to it.
         twin: the node that a duplicate repeats; None for all others.

@@ -51,6 +51,12 @@ def test_a_strategy_that_asks_no_prm_does_not_pay_for_its_weights():
     assert row["weights"] == 1600 and row["flops_prm"] == 0 and row["memory"] == 1600 + 2 * 2 * 30
 
 
+def test_a_policy_that_judges_itself_pays_for_each_token_and_for_one_copy_of_its_weights():
+    row = options("1b", priced({"best": [0.2, 0.4, 0.6]}), shape(100), None, context=30).iloc[-1]
+    assert row["flops_prm"] == 2 * 100 * 80 and row["flops"] == row["flops_policy"] + row["flops_prm"]
+    assert row["weights"] == 200 and row["memory"] == 200 + 2 * 2 * 4 * 30
+
+
 def test_budgets_that_a_strategy_lacks_are_no_options():
     one = priced({"best": [0.1, 0.2], "beam_search": [np.nan, 0.3]}, ns=(1, 4))
     assert options("1b", one, shape(1), shape(1), context=1)[["method", "n"]].values.tolist() == [

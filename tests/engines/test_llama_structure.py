@@ -15,14 +15,17 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from prm_families import build_rlhflow
+from prm_families import STEPS, build_rlhflow
+from test_self_prm import by_transformers
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tts_study import cli, paths
 from tts_study.analysis.grading import grade
 from tts_study.cli.run import summary
+from tts_study.engines.self_prm import SelfPRM
 from tts_study.profiles import PROFILES, load_profile
 from tts_study.prompts.policy import MATH_SYSTEM_PROMPT
+from tts_study.records import Problem
 from tts_study.runs import store
 from tts_study.runs.engines import ENGINES, POLICY_URL, PRM_URL
 
@@ -78,6 +81,13 @@ def check_run(out):
     return run
 
 
+async def check_it_judges_itself(policy):
+    """Asked about its own steps, the policy answers as in transformers."""
+    prm, problem = SelfPRM(policy), Problem("a", TEXTS[0], "5")
+    (scores,) = (await prm.score_solutions(problem, [STEPS])).step_scores
+    assert scores == pytest.approx(by_transformers(prm, problem, STEPS, torch.bfloat16), abs=1e-3)
+
+
 async def run_cells(notebook: Path, **parameters: object) -> None:
     """Run all cells of a notebook in this process."""
     cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
@@ -108,6 +118,7 @@ async def test_all_notebooks_run_with_the_profile_llama_and_one_pair_of_engines(
             await run_cells(notebook, **PARAMETERS, profile=profile, verifiers=[profile.prm], f1=[0.5])
             left_out = LEFT_OUT.format(policy) in capsys.readouterr().out
             assert left_out == (notebook.name[:2] in ("01", "02", "06")), notebook.name
+        await check_it_judges_itself((await ENGINES.of(profile, needs_prm=False))[0])
     finally:
         await close()
     check_run(tmp_path / "out")

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ from tts_study.engines import servers as transport
 from tts_study.engines.keys import EveryPath
 from tts_study.engines.policy import sample_seeds
 from tts_study.engines.remote import PLAIN, RemotePolicy, RemotePRM, weights_name
+from tts_study.engines.self_prm import SelfPRM
 from tts_study.engines.settings import PolicySettings, PRMSettings
 from tts_study.errors import RunStopped, UserError
 from tts_study.profiles import load_profile
@@ -80,10 +82,18 @@ class FakeServer:
         return web.json_response({"data": self.cards})
 
     async def completions(self, request):
-        noise = (await request.json()).get("vllm_xargs", {}).get("seeded_noise", [0])[0] if self.noise else 0
+        body = await request.json()
+        noise = body.get("vllm_xargs", {}).get("seeded_noise", [0])[0] if self.noise else 0
         choice = {"token_ids": [*SAID[:-1], SAID[-1] + noise % 50], "finish_reason": "stop", "stop_reason": None}
+        if "logprob_token_ids" in body:
+            choice["logprobs"] = self.probable(body)
         reply = {"choices": [choice], "usage": {"prompt_tokens_details": {"cached_tokens": 2}}}
         return await self.answer(request, reply)
+
+    def probable(self, body):
+        """The probabilities of 0.75 and 0.25 that it gives to the two tokens that are asked for."""
+        named = zip(body["logprob_token_ids"], (-0.2877, -1.3863), strict=True)
+        return {"top_logprobs": [{f"token_id:{token}": logprob for token, logprob in named}]}
 
     async def pooling(self, request):
         body = await request.json()
@@ -193,6 +203,46 @@ async def test_scores_are_read_where_steps_are_judged(serve, prm_folder):
 
 
 # --- several servers, and servers that fail --------------------------------------------------------------------------
+
+
+async def test_a_policy_on_a_server_is_asked_for_the_probabilities_of_its_two_answers(serve, policy_folder):
+    fake = await serve(policy_folder, faults=[500])
+    async with policy_on(policy_folder, fake) as policy:
+        prm = SelfPRM(policy, "rlhflow")
+        scored = await prm.score_last_steps(PROBLEM, [("42-17=25",)])
+    assert scored.step_scores == ((pytest.approx(0.75, abs=1e-4),),)
+    (asked,) = [body for body in fake.asked if "logprob_token_ids" in body]
+    (prompt,) = prm.prompts(PROBLEM, ["42-17=25"])
+    assert asked["prompt"] == list(prompt) and asked["max_tokens"] == 1 and asked["return_tokens_as_token_ids"]
+    assert asked["logprob_token_ids"] == list(prm.answers) and asked["logprobs"] == 2
+    assert scored.cost == Cost(scored=len(prompt) - 2, scored_cached=2)
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "told"),
+    [
+        ({"token_id:{0}": -0.1}, "does not return the probabilities"),
+        ({"token_id:{0}": -0.1, "token_id:{1}": "-0.2"}, "'-0.2', which is not the logarithm"),
+        ({"token_id:{0}": -0.1, "token_id:{1}": None}, "None, which is not the logarithm"),
+        ({"token_id:{0}": -0.1, "token_id:{1}": 3}, "3, which is not the logarithm"),
+        ("token_id:{0} token_id:{1}", "not a server of vLLM"),
+        (7, "not a server of vLLM"),
+    ],
+)
+async def test_probabilities_that_cannot_be_are_one_sentence(serve, policy_folder, monkeypatch, logprobs, told):
+    fake = await serve(policy_folder)
+
+    def probable(body):
+        named = json.dumps(logprobs)
+        for place, token in enumerate(body["logprob_token_ids"]):
+            named = named.replace(f"{{{place}}}", str(token))
+        return {"top_logprobs": [json.loads(named)]}
+
+    fake.probable = probable
+    async with policy_on(policy_folder, fake) as policy:
+        with pytest.raises(UserError, match="^[^\n]*$") as caught:
+            await SelfPRM(policy, "rlhflow").score_last_steps(PROBLEM, [("42-17=25",)])
+    assert told in str(caught.value)
 
 
 async def test_requests_are_shared_out_evenly_and_a_slow_server_gets_fewer(serve, policy_folder):
@@ -563,6 +613,19 @@ async def answered(monkeypatch, key, path, given):
     return sent[0]["status"]
 
 
+def test_a_policy_that_judges_itself_is_served_once(capsys, monkeypatch):
+    served = []
+
+    async def note(services):
+        served.extend(services)
+
+    monkeypatch.setattr(serving, "serve", note)
+    itself = ["serve", "--prm", "self", "--prm-format", "rlhflow", "--ports", "8000"]
+    assert main(itself) == 0 and [service.part for service in served] == ["policy"]
+    assert main([*itself, "--only", "prm"]) == 2
+    assert "served as a policy" in capsys.readouterr().err
+
+
 def test_serve_wants_a_port_for_each_server(capsys):
     assert main(["serve", "--ports", "8000"]) == 2
     assert "--ports needs 2 ports" in capsys.readouterr().err
@@ -619,6 +682,7 @@ def test_servers_give_what_an_engine_gives(served, engines, loop):
             ],
             await prm.score_solutions(PROBLEM, solutions),
             await prm.score_last_steps(PROBLEM, solutions),
+            await SelfPRM(policy, "rlhflow").score_solutions(PROBLEM, solutions),
         )
 
     async def remote():

@@ -106,12 +106,13 @@ def _of_policy(
                 cells.append(grid.Part(label, part.run, part.graded, rule, ns))
     built = grid.build(cells, aggregation=aggregation_of(parts[0].run), seed=seed)
     known = [_shape(parts, "policy"), _shape(parts, "prm")]
-    needs_prm = any("prm" in part.run.header for part in parts)
+    judges = [part.run.header["prm"] for part in parts if "prm" in part.run.header]
     shape, prm = (one or _NO_SHAPE for one in known)
     sampled = [part.run for part in parts if part.graded.subtree == 1]
     context = max(map(cost.longest_context, sampled), default=0)
-    table = frontier.options(parts[0].policy, built, shape, prm, context=context, seed=seed)
-    if not known[0] or not context or (needs_prm and not known[1]):
+    itself = bool(judges) and "asked" in judges[0]
+    table = frontier.options(parts[0].policy, built, shape, None if itself else prm, context=context, seed=seed)
+    if not known[0] or not context or (judges and not known[1]):
         table[list(MEASURES)] = np.nan
     return table
 

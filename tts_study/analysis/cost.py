@@ -3,7 +3,8 @@
 FLOPs. A token that a model computes is multiplied by every weight of its body, an addition each: 2 FLOPs a weight
 (Kaplan et al. 2020, arXiv 2001.08361, section 2.1). The output head is one more such product for each token that is
 *predicted*: all that the policy generates, no prompt token and nothing that the PRM scores (it reads one or two
-logits). The input embedding is a look-up. Tokens from a prefix cache are not computed and cost none.
+logits; a policy that judges itself computes the head once a step, which is left out). The input embedding is a
+look-up. Tokens from a prefix cache are not computed and cost none.
 
 The products of attention with keys and values, 4 · layers · d_attn FLOPs for each token of context, are left out: long
 contexts cost more than is counted here.
@@ -40,7 +41,7 @@ def policy_flops(tokens_K: ArrayLike, shape: Shape) -> Floats:
 
 
 def prm_flops(tokens_K: ArrayLike, shape: Shape) -> Floats:
-    """FLOPs of the PRM: it reads what it scores. Arguments as of `policy_flops`."""
+    """FLOPs of the PRM, which may be the policy: it reads what it scores. Arguments as of `policy_flops`."""
     return 2 * shape.body * _of("scored", tokens_K)
 
 

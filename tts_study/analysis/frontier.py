@@ -3,7 +3,7 @@
 Every (policy, strategy, n) is an option with an accuracy and a price in several currencies:
 
 - flops_policy, flops: a problem's FLOPs without and with the PRM's (the blog's comparison leaves the PRM out);
-- weights: bytes of the policy, and of the PRM where the strategy asks one;
+- weights: bytes of the policy, and of the PRM where the strategy asks one that is not the policy itself;
 - memory: the weights, and the KV cache of all n sequences of one problem in each model, at full length;
 - seconds: wall-clock seconds a problem on the machine that recorded the run; NaN where the run does not record it.
 
@@ -48,7 +48,7 @@ def contender(
     policy: str,
     grid: Grid,
     shape: Shape,
-    prm: Shape,
+    prm: Shape | None,
     *,
     context: int,
     choices: Mapping[str, Curve] = MappingProxyType({}),
@@ -68,7 +68,7 @@ def options(
     policy: str,
     grid: Grid,
     shape: Shape,
-    prm: Shape,
+    prm: Shape | None,
     *,
     context: int,
     seed: int = 0,
@@ -79,7 +79,7 @@ def options(
         policy: the policy's short name.
         grid: its strategies at their budgets.
         shape: the policy's.
-        prm: the PRM's.
+        prm: the PRM's; None where the policy judges itself, with one copy of its weights.
         context: tokens of a prompt with a long completion, as of `cost.longest_context`, for the KV cache.
         seed: of the bootstrap.
 
@@ -176,13 +176,11 @@ def all_overtakings(contenders: Mapping[str, Contender], small: Sequence[str]) -
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
-def _prices(
-    tokens_K: np.ndarray, n: int, shape: Shape, prm: Shape, context: int
-) -> dict[str, float]:
+def _prices(tokens_K: np.ndarray, n: int, shape: Shape, prm: Shape | None, context: int) -> dict[str, float]:
     generated, scored = (float(tokens_K[cost.KINDS.index(kind)]) for kind in ("generated", "scored"))
     policy_flops = float(cost.policy_flops(tokens_K, shape))
-    prm_flops = float(cost.prm_flops(tokens_K, prm))
-    models = [shape, prm] if scored else [shape]
+    prm_flops = float(cost.prm_flops(tokens_K, prm or shape))
+    models = [shape, prm] if scored and prm else [shape]
     weights = sum(model.weight_bytes for model in models)
     kv = sum(kv_bytes(model, n * context) for model in models)
     return dict(

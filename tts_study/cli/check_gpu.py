@@ -46,6 +46,11 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.n % 4:
         raise UserError(f"beam search and DVTS need an n that is a multiple of 4, and {arguments.n} is not")
     profile = profile_of(arguments)
+    if profile.judges_itself and not arguments.offline:
+        raise UserError(
+            "check-gpu compares a PRM's scores with transformers', and a policy that judges itself has no "
+            "PRM: name one with --prm, or add --offline"
+        )
     report = Report(arguments.minutes, lambda made: print(f"{made.verdict:8} {made.name}: {made.found}", flush=True))
     with tempfile.TemporaryDirectory() as folder:
         if arguments.offline:

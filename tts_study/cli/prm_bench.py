@@ -62,7 +62,8 @@ def _bench(arguments: argparse.Namespace) -> None:
     quality, places = first_errors.table(judged, threshold), first_errors.confusion(judged, threshold)
     quality.to_csv(arguments.out / "quality.csv", index=False)
     places.to_csv(arguments.out / "confusion.csv", index=False)
-    print(f"{profile.prm} on {dataset}: a step with a score below {threshold:g} is judged wrong\n")
+    judge_name = f"{profile.policy}, asked about steps," if profile.judges_itself else profile.prm
+    print(f"{judge_name} on {dataset}: a step with a score below {threshold:g} is judged wrong\n")
     print(_in_percent(quality).to_string(index=False, na_rep="-"))
     print(f"\nwhere the first error is seen, in solutions:\n{places.to_string(index=False)}")
     print(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 # the profile's fields that have their own option; --set is for the others
 OPTIONS = {
     "policy": "a short name of the profile's ladder, a checkpoint's folder, or a hub name",
-    "prm": "a checkpoint's folder or a hub name",
+    "prm": "a checkpoint's folder or a hub name; self: the policy judges its own steps",
     "prm_format": "its family, if it is unknown for the model: qwen, skywork, trl, math-shepherd or rlhflow",
     "prm_separator": r"what a PRM of the family trl was trained with between steps, such as \n\n",
     "dataset": "a .jsonl, .csv or .parquet file, or a hub name",

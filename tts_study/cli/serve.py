@@ -30,6 +30,10 @@ def _serve(arguments: argparse.Namespace) -> None:
         "policy": partial(serving.policy_service, policy_settings(profile)),
         "prm": partial(serving.prm_service, prm_settings(profile)),
     }
+    if profile.judges_itself:
+        if arguments.only == "prm":
+            raise UserError("a policy that judges itself is served as a policy: leave --only out")
+        del make["prm"]
     parts = [arguments.only] if arguments.only else list(make)
     if len(arguments.ports) < len(parts):
         raise UserError(f"--ports needs {len(parts)} ports, one for each server")

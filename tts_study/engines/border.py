@@ -6,9 +6,11 @@ a server may answer anything: neither may become a stored result.
 
 import math
 
-from tts_study.engines.engine import Pooled, Sample
+from tts_study.engines.engine import NextToken, Pooled, Sample
 from tts_study.engines.settings import EngineSettings
 from tts_study.errors import RunStopped
+
+ROUNDING = 1e-3  # by which a probability in bfloat16 may exceed 1
 
 
 def check_sample(settings: EngineSettings, sample: Sample, *, vocabulary: int, prompt: int, most: int) -> Sample:
@@ -53,6 +55,22 @@ def check_pooled(settings: EngineSettings, pooled: Pooled, *, prompt: int, first
         if not is_score(score):
             raise _fault(settings, f"the score {score!r:.40}, which is not a number from 0 to 1", score)
     return pooled
+
+
+def check_next_token(settings: EngineSettings, reply: NextToken, *, prompt: int, among: int) -> NextToken:
+    """Make sure that there is a log-probability for each of `among` tokens after a prompt of `prompt` tokens.
+
+    Raises:
+        RunStopped: there is not.
+    """
+    _check_cached(settings, reply.cached, prompt)
+    if len(reply.logprobs) != among:
+        raise _fault(settings, f"{len(reply.logprobs)} log-probabilities for {among} tokens")
+    for value in reply.logprobs:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not -math.inf < value < ROUNDING:
+            raise _fault(settings, f"{value!r:.40}, which is not the logarithm of a probability", value)
+    return reply
 
 
 def is_score(value: object) -> bool:

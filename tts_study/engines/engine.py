@@ -48,6 +48,19 @@ class Pooled:
     cached: int
 
 
+@dataclass(frozen=True)
+class NextToken:
+    """How likely some tokens are to come next after a prompt.
+
+    Attributes:
+        logprobs: natural logarithms of their probabilities at temperature 1, in the order asked.
+        cached: tokens of the prompt that the prefix cache supplied.
+    """
+
+    logprobs: tuple[float, ...]
+    cached: int
+
+
 class Engine(ABC):
     """Runs one model, and starts with the first request; any thread and any event loop may ask.
 
@@ -91,6 +104,15 @@ class Engine(ABC):
         """
         return await in_background(self._answered(self._encode(token_ids, read_cache)))
 
+    async def next_token(self, token_ids: Sequence[int], among: Sequence[int]) -> NextToken:
+        """How likely each of some tokens is to come next.
+
+        Raises:
+            EngineLost: as `generate`.
+            UserError: as `generate`.
+        """
+        return await in_background(self._answered(self._next_token(token_ids, among)))
+
     async def close(self) -> None:
         """Free its resources, and end the requests in flight; a later request starts it again."""
         closed = f"{self.what} {self.settings.model!r} was closed before it had answered: ask again, and it starts."
@@ -114,6 +136,10 @@ class Engine(ABC):
     @abstractmethod
     async def _encode(self, token_ids: Sequence[int], read_cache: bool) -> Pooled:
         """Score the tokens of a prompt, as soon as it is ready."""
+
+    @abstractmethod
+    async def _next_token(self, token_ids: Sequence[int], among: Sequence[int]) -> NextToken:
+        """How likely each of some tokens is to come next, as soon as it is ready."""
 
     @abstractmethod
     async def _close(self, reason: UserError) -> None:

@@ -59,6 +59,10 @@ class VllmPolicy(OnEngine):
         self.engine.check_fits(token_ids, room=1)
         return token_ids
 
+    def no_thought(self, prompt: Sequence[int]) -> tuple[int, ...]:
+        """What follows a prompt in place of a thought: nothing, unless the policy thinks."""
+        return ()
+
     async def complete(self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None) -> Sampled:
         """Sample `n` continuations up to the model's own end."""
         return await self._sample(prefix, n, seed, temperature, self.settings.max_tokens)

@@ -5,6 +5,7 @@ in one pass, and the last step alone, for which the steps before it come from th
 """
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,36 @@ if TYPE_CHECKING:
     from tts_study.prompts.prm.format import Config, Marked, PRMFormat
 
 
-class VllmPRM(OnEngine):
+class StepScorer(OnEngine):
+    """A `PRM` that scores one solution at a time, equal ones once."""
+
+    async def score_solutions(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
+        """Score every step of whole solutions; a solution without steps has no scores."""
+        return await self._score(problem, solutions, last_only=False)
+
+    async def score_last_steps(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
+        """Score the last step of each partial solution; the steps before it come from the prefix cache."""
+        return await self._score(problem, solutions, last_only=True)
+
+    async def _score(self, problem: Problem, solutions: Sequence[Sequence[str]], last_only: bool) -> Scored:
+        distinct = list(dict.fromkeys(tuple(steps) for steps in solutions if steps))
+        replies = await asyncio.gather(*(self._score_one(problem, steps, last_only) for steps in distinct))
+        scores = {(): ()} | {steps: reply[0] for steps, reply in zip(distinct, replies, strict=True)}
+        cost = sum((reply[1] for reply in replies), Cost())
+        return Scored(tuple(scores[tuple(steps)] for steps in solutions), cost)
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Start the engine now instead of with the first request."""
+
+    @abstractmethod
+    async def _score_one(
+        self, problem: Problem, steps: Sequence[str], last_only: bool
+    ) -> tuple[tuple[float, ...], Cost]:
+        """Scores and cost of one solution; a step beyond the model's context cannot be judged and scores 0."""
+
+
+class VllmPRM(StepScorer):
     """A `PRM` of any family on a vLLM engine that starts with the first request."""
 
     def __init__(self, settings: PRMSettings, engine: Engine | None = None) -> None:
@@ -69,25 +99,10 @@ class VllmPRM(OnEngine):
         self.format  # noqa: B018  checked before anything heavy starts
         await self.engine.start()
 
-    async def score_solutions(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
-        """Score every step of whole solutions, each in one pass; a solution without steps has no scores."""
-        return await self._score(problem, solutions, last_only=False)
-
-    async def score_last_steps(self, problem: Problem, solutions: Sequence[Sequence[str]]) -> Scored:
-        """Score the last step of each partial solution; the steps before it come from the prefix cache."""
-        return await self._score(problem, solutions, last_only=True)
-
-    async def _score(self, problem: Problem, solutions: Sequence[Sequence[str]], last_only: bool) -> Scored:
-        distinct = list(dict.fromkeys(tuple(steps) for steps in solutions if steps))
-        replies = await asyncio.gather(*(self._score_one(problem, steps, last_only) for steps in distinct))
-        scores = {(): ()} | {steps: reply[0] for steps, reply in zip(distinct, replies, strict=True)}
-        cost = sum((reply[1] for reply in replies), Cost())
-        return Scored(tuple(scores[tuple(steps)] for steps in solutions), cost)
-
     async def _score_one(
         self, problem: Problem, steps: Sequence[str], last_only: bool
     ) -> tuple[tuple[float, ...], Cost]:
-        """Scores and cost of one solution; a step that ends beyond the PRM's context cannot be judged and scores 0."""
+        """Score one solution in one pass."""
         token_ids, positions = self.mark(problem, steps)
         context = self.settings.max_model_len
         self.engine.check_fits(token_ids[: positions[0] + 1], room=0)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tts_study.engines.checkpoints import describe_model, relative
-from tts_study.engines.engine import Engine, Pooled, Sample
+from tts_study.engines.engine import Engine, NextToken, Pooled, Sample
 from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.prm import VllmPRM
-from tts_study.engines.replies import Refused, Unavailable, read_cards, read_pooled, read_sample
+from tts_study.engines.replies import Refused, Unavailable, read_cards, read_next_token, read_pooled, read_sample
 from tts_study.engines.servers import Server, Servers
 from tts_study.engines.settings import EngineSettings, PolicySettings, PRMSettings
 from tts_study.errors import EngineUnavailable, RunStopped, UserError, one_line
@@ -119,6 +119,14 @@ class RemoteEngine(Engine):
         await self._ready()
         body = {"input": list(token_ids), "task": "token_classify"}
         return await self._servers.post("/pooling", body, read_pooled)
+
+    async def _next_token(self, token_ids: Sequence[int], among: Sequence[int]) -> NextToken:
+        await self._ready()
+        body = {
+            **PLAIN, "prompt": list(token_ids), "max_tokens": 1, "temperature": 0.0, "logprobs": len(among),
+            "logprob_token_ids": list(among), "return_tokens_as_token_ids": True,
+        }  # fmt: skip
+        return await self._servers.post("/v1/completions", body, lambda reply: read_next_token(reply, among))
 
     async def _close(self, reason: UserError) -> None:
         """Close all connections; the servers keep running."""

@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.client import responses
 from typing import Any
 
 import aiohttp
 
-from tts_study.engines.engine import Pooled, Sample
+from tts_study.engines.engine import NextToken, Pooled, Sample
 from tts_study.errors import UserError, one_line
 
 API_KEY = "TTS_STUDY_API_KEY"  # the environment variable, the only place from which a key is read
@@ -100,15 +100,36 @@ def read_sample(reply: Mapping[str, Any]) -> Sample:
         Unavailable: the server ended it before it was done.
         UserError: the server does not return token ids, or how many came from its cache.
     """
-    choice, details = reply["choices"][0], reply["usage"].get("prompt_tokens_details")
+    choice = reply["choices"][0]
     if choice["finish_reason"] not in ("stop", "length"):
         raise Unavailable(f"A server ended a request early ({one_line(str(choice['finish_reason']), 40)})")
     if choice.get("token_ids") is None:
         raise UserError("A server does not return token ids: it must be vLLM 0.32 or later.")
+    stopped = choice["finish_reason"] == "stop"
+    return Sample(tuple(choice["token_ids"]), stopped, choice.get("stop_reason"), _cached(reply))
+
+
+def read_next_token(reply: Mapping[str, Any], among: Sequence[int]) -> NextToken:
+    """The log-probabilities of some tokens in a reply of /v1/completions.
+
+    Raises:
+        Unavailable: the server ended it before it was done.
+        UserError: the server does not return them, or how many tokens came from its cache.
+    """
+    choice = reply["choices"][0]
+    if choice["finish_reason"] not in ("stop", "length"):
+        raise Unavailable(f"A server ended a request early ({one_line(str(choice['finish_reason']), 40)})")
+    found = choice["logprobs"]["top_logprobs"][0]
+    if not all(f"token_id:{token}" in found for token in among):
+        raise UserError("A server does not return the probabilities of given tokens: it must be vLLM 0.32 or later.")
+    return NextToken(tuple(found[f"token_id:{token}"] for token in among), _cached(reply))
+
+
+def _cached(reply: Mapping[str, Any]) -> Any:
+    details = reply["usage"].get("prompt_tokens_details")
     if details is None:
         raise UserError("A server does not count cached tokens: restart it with --enable-prompt-tokens-details.")
-    cached = details.get("cached_tokens") or 0
-    return Sample(tuple(choice["token_ids"]), choice["finish_reason"] == "stop", choice.get("stop_reason"), cached)
+    return details.get("cached_tokens") or 0
 
 
 def read_pooled(reply: Mapping[str, Any]) -> Pooled:

@@ -22,6 +22,8 @@ class SamplingSettings:
         top_p: share of probability that is sampled from.
         max_tokens: longest completion.
         max_step_tokens: longest single step of a search.
+        max_thought_tokens: longest thought of a model that writes <think>…</think> before its solution, besides
+            `max_tokens`; a longer one is ended there. None: the model does not think.
     """
 
     system_prompt: str = ""
@@ -29,6 +31,7 @@ class SamplingSettings:
     top_p: float = 1.0
     max_tokens: int = 2048
     max_step_tokens: int = 512
+    max_thought_tokens: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from tts_study.engines import temporary
 from tts_study.engines.background import in_background
 from tts_study.engines.build import be_quiet, on_cpu
 from tts_study.engines.checkpoints import check_weights
-from tts_study.engines.engine import Engine, Pooled, Sample
+from tts_study.engines.engine import Engine, NextToken, Pooled, Sample
 from tts_study.engines.processes import SHUTDOWN_SECONDS, shut_down, spawn
 from tts_study.engines.reasons import ROOM, check_guard, oom_kills, why_lost, why_not_started
 from tts_study.engines.room import Machine, check_room, gpu_machine
@@ -166,20 +166,29 @@ class VllmEngine(Engine):
         return dict(sampling)
 
     async def _generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
+        output = await self._sampled(token_ids, self._sampling(sampling))
+        (sample,) = output.outputs
+        stopped, cached = sample.finish_reason == "stop", output.num_cached_tokens or 0
+        return Sample(tuple(sample.token_ids), stopped, sample.stop_reason, cached)
+
+    async def _next_token(self, token_ids: Sequence[int], among: Sequence[int]) -> NextToken:
+        asked = {"max_tokens": 1, "temperature": 0.0, "logprob_token_ids": list(among)}
+        output = await self._sampled(token_ids, asked)
+        found = output.outputs[0].logprobs[0]
+        return NextToken(tuple(found[token].logprob for token in among), output.num_cached_tokens or 0)
+
+    async def _sampled(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Any:
         await self._ready()
         from vllm.sampling_params import RequestOutputKind, SamplingParams  # looked up faster than in vllm itself
 
         # used once: the deep copy that vLLM would make of them takes a tenth of the time in this process
         params = SamplingParams(
-            **self._sampling(sampling),
+            **sampling,
             output_kind=RequestOutputKind.FINAL_ONLY,
             detokenize=bool(sampling.get("stop")),
             skip_clone=True,
         )
-        output = await self._last(lambda llm, number: llm.generate(self._input(token_ids), params, number))
-        (sample,) = output.outputs
-        stopped, cached = sample.finish_reason == "stop", output.num_cached_tokens or 0
-        return Sample(tuple(sample.token_ids), stopped, sample.stop_reason, cached)
+        return await self._last(lambda llm, number: llm.generate(self._input(token_ids), params, number))
 
     async def _encode(self, token_ids: Sequence[int], read_cache: bool) -> Pooled:
         await self._ready()

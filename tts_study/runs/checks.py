@@ -41,6 +41,7 @@ def check_cost(cost: Cost) -> None:
 def check_completion(completion: Completion) -> None:
     """Steps are texts, scores lie in [0, 1]."""
     check_all("steps", completion.steps, str)
+    check_all("thought", [completion.thought], str)
     check_all("scores", completion.step_scores, int, float, least=0, most=1)
     check_all("tokens", [completion.tokens], int, least=0)
     check_all("finished", [completion.finished], bool)

@@ -20,21 +20,26 @@ from tts_study.engines.settings import (
     SamplingSettings,
 )
 from tts_study.engines.user_code import is_function
+from tts_study.errors import UserError
 from tts_study.profiles import Profile
+from tts_study.prompts.prm.self_verify import SELF
 
 if TYPE_CHECKING:
     from tts_study.engines.function_prm import FunctionPRM
     from tts_study.engines.policy import VllmPolicy
-    from tts_study.engines.prm import VllmPRM
+    from tts_study.engines.prm import StepScorer
 
-    AnyPRM = VllmPRM | FunctionPRM
+    AnyPRM = StepScorer | FunctionPRM
 
 # the environment variables that name the servers where the profile does not: notebooks inherit them
 POLICY_URL, PRM_URL = "TTS_STUDY_POLICY_URL", "TTS_STUDY_PRM_URL"
 
 
 class Engines:
-    """The engines of this process: one policy and one PRM, kept from run to run until others are asked for."""
+    """The engines of this process: one policy and one PRM, kept from run to run until others are asked for.
+
+    A policy that judges itself is both, on one engine.
+    """
 
     def __init__(self) -> None:
         self._policy: tuple[object, VllmPolicy] | None = None
@@ -69,17 +74,16 @@ class Engines:
         await in_background(self._close())
 
     async def _of(self, profile: Profile, needs_prm: bool) -> "tuple[VllmPolicy, AnyPRM | None]":
-        for_policy = policy_settings(profile), policy_urls(profile)
+        for_policy, for_prm = _wanted(profile)
         if self._policy is None or self._policy[0] != for_policy:
             if self._policy is not None:
                 await self._policy[1].close()
             self._policy = for_policy, _policy(*for_policy)
-        for_prm = prm_settings(profile), prm_urls(profile)
         if self._prm is not None and self._prm[0] != for_prm:  # closed even if no PRM is needed now: it takes memory
             await self._prm[1].close()
             self._prm = None
         if needs_prm and self._prm is None:
-            self._prm = for_prm, _prm(*for_prm)
+            self._prm = for_prm, _prm(profile, self._policy[1])
         return self._policy[1], self._prm[1] if needs_prm and self._prm else None
 
     async def _lend(self, profile: Profile, needs_prm: bool) -> "tuple[VllmPolicy, AnyPRM | None]":
@@ -91,9 +95,8 @@ class Engines:
 
     def _are_those_of(self, profile: Profile, needs_prm: bool) -> bool:
         """Whether a profile's engines are available without closing any."""
-        wanted = (policy_settings(profile), policy_urls(profile)), (prm_settings(profile), prm_urls(profile))
         kept = self._policy, self._prm if needs_prm else None
-        return all(have is None or have[0] == want for have, want in zip(kept, wanted, strict=True))
+        return all(have is None or have[0] == want for have, want in zip(kept, _wanted(profile), strict=True))
 
     async def _give_back(self) -> None:
         async with self._free:
@@ -115,16 +118,36 @@ ENGINES = Engines()
 
 
 def _policy(settings: PolicySettings, urls: list[str]) -> "VllmPolicy":
+    from tts_study.engines.policy import VllmPolicy
+
+    policy = VllmPolicy(settings)
     if urls:
         from tts_study.engines.remote import RemotePolicy
 
-        return RemotePolicy(settings, urls)
-    from tts_study.engines.policy import VllmPolicy
+        policy = RemotePolicy(settings, urls)
+    if settings.max_thought_tokens:
+        from tts_study.engines.thinking import ThinkingPolicy
 
-    return VllmPolicy(settings)
+        policy = ThinkingPolicy(settings, policy.engine)
+    return policy
 
 
-def _prm(settings: PRMSettings, urls: list[str]) -> "AnyPRM":
+def _wanted(profile: Profile) -> tuple[tuple[PolicySettings, list[str]], tuple[object, object]]:
+    """What tells a profile's policy from others, and its PRM."""
+    for_policy = policy_settings(profile), policy_urls(profile)
+    if profile.judges_itself:
+        return for_policy, (profile.prm_format, for_policy)
+    return for_policy, (prm_settings(profile), prm_urls(profile))
+
+
+def _prm(profile: Profile, policy: "VllmPolicy") -> "AnyPRM":
+    if profile.judges_itself:
+        from tts_study.engines.self_prm import SelfPRM
+
+        if profile.prm_url:
+            raise UserError(f"--prm {SELF} is asked on the policy's engine or servers: leave prm_url out")
+        return SelfPRM(policy, profile.prm_format)
+    settings, urls = prm_settings(profile), prm_urls(profile)
     if is_function(settings.model):
         from tts_study.engines.function_prm import FunctionPRM
 
@@ -153,11 +176,11 @@ def _urls(given: str | None, variable: str) -> list[str]:
 
 
 def policy_settings(profile: Profile) -> PolicySettings:
-    """The settings of a profile's policy."""
+    """The settings of a profile's policy; one that judges itself has the PRM's share of the memory, too."""
     profile = profile.resolved()
     return PolicySettings(
         model=profile.policy_model,
-        gpu_memory_utilization=profile.policy_memory,
+        gpu_memory_utilization=profile.policy_memory + (profile.prm_memory if profile.judges_itself else 0),
         chat_template=profile.chat_template,
         **_common(profile, SamplingSettings, ModelSettings, MachineSettings),
     )

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tts_study.engines.checkpoints import describe_model
 from tts_study.engines.interface import PRM
 from tts_study.problems.labelled import LabelledSolution
 from tts_study.profiles import Profile
@@ -13,11 +12,13 @@ from tts_study.runs import store
 from tts_study.runs.collect import collect
 from tts_study.runs.engines import ENGINES
 from tts_study.runs.run import at_once
+from tts_study.runs.spec import describe_prm
 from tts_study.runs.store import Header, Run
 
 NAME = "prm-bench"
 # the profile's settings that a PRM's scores depend on
 SETTINGS = ("prm_chat_template", "prm_format", "prm_separator", "dtype", "max_model_len")
+OF_A_POLICY = ("chat_template", "system_prompt")  # and, of a policy that judges itself, on its prompt
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,10 @@ async def judge(profile: Profile, solutions: Sequence[LabelledSolution], dataset
 
 def _header(profile: Profile, problems: Sequence[Problem], dataset: str) -> Header:
     settings = profile.settings()
+    names = (*SETTINGS, *(OF_A_POLICY if profile.judges_itself else ()))
     return {
         "strategy": NAME,
-        "prm": describe_model(profile.prm_model),
+        "prm": describe_prm(profile),
         "dataset": store.describe_dataset(dataset, problems),
-        "settings": {name: settings[name] for name in SETTINGS if name in settings},
+        "settings": {name: settings[name] for name in names if name in settings},
     }

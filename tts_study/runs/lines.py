@@ -71,6 +71,7 @@ def write_result(problem: Problem, result: SearchResult) -> dict[str, Any]:
                 "scores": [_rounded(score) for score in completion.step_scores],
                 "tokens": completion.tokens,
                 "finished": completion.finished,
+                **({"thought": completion.thought} if completion.thought else {}),
             }
             for completion in result.completions
         ]
@@ -101,7 +102,7 @@ def read_result(record: Mapping[str, Any]) -> tuple[Problem, SearchResult]:
 
 def _completion(record: Mapping[str, Any]) -> Completion:
     steps, scores = (tuple(checks.check_list(name, record[name])) for name in ("steps", "scores"))
-    completion = Completion(steps, record["tokens"], record["finished"], scores)
+    completion = Completion(steps, record["tokens"], record["finished"], scores, thought=record.get("thought", ""))
     checks.check_completion(completion)
     return completion
 

@@ -11,6 +11,8 @@ from typing import Any
 from tts_study.engines.checkpoints import describe_model
 from tts_study.errors import UserError
 from tts_study.profiles import PROFILES, Profile, short_name
+from tts_study.prompts.prm import AUTO
+from tts_study.prompts.prm.self_verify import QUESTION
 from tts_study.records import Problem
 from tts_study.runs import store
 from tts_study.runs.store import Header
@@ -103,7 +105,7 @@ class RunSpec:
             "settings": settings,
         }
         if self.search.needs_prm:
-            header["prm"] = describe_model(self.profile.prm_model)
+            header["prm"] = describe_prm(self.profile)
         search = {name: value for name, value in self.arguments.items() if name not in settings and self._named(name)}
         if self.search.source:
             search["source"] = self.search.source
@@ -120,6 +122,14 @@ class RunSpec:
         """Eight letters that differ where anything differs that the results depend on."""
         identifying = {name: value for name, value in self.header.items() if name not in store.REMARKS}
         return hashlib.sha256(json.dumps(identifying, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def describe_prm(profile: Profile) -> Header:
+    """What identifies a profile's PRM; of a policy that judges itself, what it is asked, too."""
+    described = describe_model(profile.prm_model)
+    if profile.judges_itself:
+        described["asked"] = QUESTION if profile.prm_format == AUTO else profile.prm_format
+    return described
 
 
 def arguments_of(search: Search, profile: Profile, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,4 +53,5 @@ def _unscored(problem: Problem, sampled: Sampled) -> SearchResult:
 def _completion(
     generation: Generation, steps: tuple[str, ...], step_scores: tuple[float, ...] = ()
 ) -> Completion:
-    return Completion(steps, len(generation.token_ids), generation.stop == "end", step_scores)
+    ended = generation.stop == "end"
+    return Completion(steps, len(generation.token_ids), ended, step_scores, thought=generation.thought)

@@ -54,15 +54,16 @@ def merged(tree: Sequence[Node]) -> list[Node]:
 
 
 def completion(tree: Sequence[Node], leaf: int) -> Completion:
-    """The attempt that ends at a node; empty steps are left out."""
+    """The attempt that ends at a node; empty steps are left out. What has a text but no score is a thought."""
     way = [tree[i] for i in path(tree, leaf)]
-    shown = [node for node in way if node.text]
+    shown = [node for node in way if node.score is not None]
     return Completion(
         steps=tuple(node.text for node in shown),
         tokens=sum(node.tokens for node in way),
         finished=finished(tree, leaf),
         step_scores=tuple(node.score for node in shown if node.score is not None),
         leaf=leaf,
+        thought="".join(node.text for node in way if node.score is None),
     )
 
 

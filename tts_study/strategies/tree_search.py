@@ -24,11 +24,12 @@ class Beam:
     Attributes:
         node: where it ends in the tree; None for the problem itself.
         prefix: the prompt and all that was sampled after it, as token ids.
-        steps: its steps; an empty one is left out.
+        steps: its steps; an empty one is left out, and so is a thought.
         step_scores: their scores.
-        tokens: how many tokens it is long, without the prompt.
+        tokens: how many tokens it is long, without the prompt and a thought.
         state: whether it can grow, the model has ended it, or a limit has cut it.
         value: what it is ranked by.
+        thought: what a thinking model wrote before its first step.
     """
 
     node: int | None
@@ -38,6 +39,7 @@ class Beam:
     tokens: int = 0
     state: Literal["alive", "finished", "cut"] = "alive"
     value: float = 0.0
+    thought: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,12 +125,13 @@ class Growth:
     def _grown(self, beam: Beam, generation: Generation) -> Beam:
         # one request, one step: where a token contains a separator and more, the blank line is removed
         text = "\n".join(split_steps(generation.text))
-        tokens = beam.tokens + len(generation.token_ids)
+        is_thought = bool(generation.thought and not text)  # it has a budget of its own
+        tokens = beam.tokens + (0 if is_thought else len(generation.token_ids))
         ended = generation.stop == "end"
         cut = generation.stop == "length" or tokens > self._max_tokens or (tokens == self._max_tokens and not ended)
         state: Literal["alive", "finished", "cut"] = "cut" if cut else "finished" if ended else "alive"
         fate: Fate = "pruned" if state == "alive" else state
-        self._nodes.append(Node(beam.node, text, len(generation.token_ids), None, 0.0, fate))
+        self._nodes.append(Node(beam.node, text or generation.thought, len(generation.token_ids), None, 0.0, fate))
         return Beam(
             node=len(self._nodes) - 1,
             prefix=(*beam.prefix, *generation.token_ids),
@@ -136,12 +139,13 @@ class Growth:
             step_scores=beam.step_scores,
             tokens=tokens,
             state=state,
+            thought=beam.thought + generation.thought,
         )
 
     def _distinct(self, family: Sequence[Beam]) -> list[Beam]:
-        first: dict[tuple[tuple[str, ...], str], Beam] = {}
+        first: dict[tuple[str, tuple[str, ...], str], Beam] = {}
         for beam in family:
-            twin = first.setdefault((beam.steps, beam.state), beam)
+            twin = first.setdefault((beam.thought, beam.steps, beam.state), beam)
             if twin is not beam:
                 self._change(beam, fate="duplicate", twin=twin.node)
         return list(first.values())
@@ -191,7 +195,8 @@ class Growth:
             if node.twin is not None:
                 twin = by_node[node.twin]
                 # the last step that both read: the twin may have written it earlier, and then an empty one
-                self._change(beam, score=twin.step_scores[-1] if node.text else None, value=twin.value)
+                scored = bool(node.text and twin.step_scores)  # not so for an empty step, and for a thought
+                self._change(beam, score=twin.step_scores[-1] if scored else None, value=twin.value)
 
     def _change(self, beam: Beam, **changes: object) -> None:
         assert beam.node is not None, "the root is no node"
