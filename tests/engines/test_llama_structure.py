@@ -85,7 +85,7 @@ async def check_it_judges_itself(policy):
     """Asked about its own steps, the policy answers as in transformers."""
     prm, problem = SelfPRM(policy), Problem("a", TEXTS[0], "5")
     (scores,) = (await prm.score_solutions(problem, [STEPS])).step_scores
-    assert scores == pytest.approx(by_transformers(prm, problem, STEPS, torch.bfloat16), abs=1e-3)
+    assert scores == pytest.approx(by_transformers(prm, problem, STEPS, torch.bfloat16), abs=3e-3)
 
 
 async def run_cells(notebook: Path, **parameters: object) -> None:
