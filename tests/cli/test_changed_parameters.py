@@ -100,7 +100,7 @@ CHANGES = {
         ("", dict(seed=1), "24 problems by 1b; not recorded, and left out"),
     ],
     "06_small_vs_large": [
-        ("", dict(policies=["1b", "8b"], ns=[4, 16]), "searching: 8b; not recorded, and left out"),
+        ("", dict(policies=["1b", "8b"], ns=[4, 16]), "searching: 8b; not recorded, and left out: beam_search"),
         ("*", dict(policies="1b"), "policies must be a list such as ['1b', '3b'], and '1b' is not"),
         ("", dict(policies=["3b"]), ""),
         ("", dict(most=1), ""),

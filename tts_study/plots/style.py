@@ -33,9 +33,9 @@ PALETTE = sns.color_palette("colorblind")
 PLACES = {
     "majority": (0, "o"), "best": (1, "s"), "weighted": (2, "D"), "pass": (7, "^"), "beam_search": (3, "v"),
     "dvts": (4, "P"), "greedy": (6, "h"), "compute_optimal": (9, "X"), "compute_optimal_predicted": (5, "*"),
-    "single": (8, "o"), "beam_search_dropped": (5, "<"),
+    "single": (8, "p"), "beam_search_dropped": (5, "<"),
 }  # fmt: skip
-MORE_MARKERS = "<>pd8H1234"
+MORE_MARKERS = "<>d8H1234"
 # red to green that colour-blind readers can distinguish: vermilion and bluish green of Okabe and Ito, light in between
 SCORE_COLORS = LinearSegmentedColormap.from_list("prm", ["#e06c3c", "#f7f4ee", "#2fa98a"])
 MONOSPACE = "DejaVu Sans Mono"  # comes with matplotlib, as does DejaVu Sans: the same figure everywhere
