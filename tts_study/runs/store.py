@@ -176,7 +176,6 @@ class Writer:
     """Appends results to a run's file, which begins with its header."""
 
     def __init__(self, path: Path, file: FileIO, header: Header, *, empty: bool) -> None:
-        """Note the file, its header, and whether it contains no result yet."""
         self._path, self._file, self._header, self._empty = path, file, header, empty
 
     def drawn_by(self, sampler: str) -> None:
