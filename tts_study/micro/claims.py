@@ -20,9 +20,10 @@ from tts_study.strategies import tree
 from tts_study.study import Study
 
 DROPPED = "beam_search_dropped"  # beam search with drop_duplicates, as in search-and-learn's recipes
+RIVAL = ("8b", "weighted", 16)  # with the PRM it costs about what the small policies' searches cost at n = 64
 METHODS = ("greedy", "majority", "best", "weighted", "beam_search", "dvts")
 POLICIES = ("1b", "3b")
-LARGER = ("8b", "70b")  # which decode greedily
+LARGER = ("8b", "70b")  # which sample only
 NS = (1, 4, 16, 64)
 SEARCHED = ("majority", "best", "weighted", "beam_search", "dvts", "particle_filter")  # with each verifier
 JUDGED = 100  # problems that the runs with each verifier are of
@@ -61,6 +62,7 @@ CLAIMS = (
     Claim("beam search is better when copies keep their places", "03", ("beam_search", 64), (DROPPED, 64)),
     Claim("a small policy with search overtakes the 8b", "06", ("dvts", 64), ("8b", "greedy", 1)),
     Claim("a small policy with search overtakes the 70b", "06", ("dvts", 64), ("70b", "greedy", 1)),
+    Claim("a small policy with search beats the 8b that samples, for as many FLOPs", "06", ("dvts", 64), RIVAL),
 )
 
 
@@ -97,12 +99,12 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def by_verifier() -> str:
+def by_verifier(policy: str) -> str:
     """Notebook 07's paired tests as a Markdown table: a row for each pair of methods, a column for each verifier."""
     quality = verifiers.axis([])
     found = {}
     for model in quality["model"]:
-        with Study("micro", policy=POLICIES[0], prm=model, n_problems=JUDGED, seed=SEED) as study:
+        with Study("micro", policy=policy, prm=model, n_problems=JUDGED, seed=SEED) as study:
             found[model] = study.grid(SEARCHED, NS[1:]).grid
     tests = verifiers.tests(found, quality, seed=SEED)
     columns = [f"F1 {row.f1:.2f} ({row.verifier})" for row in quality.itertuples()]
@@ -130,7 +132,7 @@ def _over_all(rows: pd.DataFrame) -> str:
 
 
 def by_subject() -> str:
-    """Accuracy in percent by subject: the small policies' methods at n = 64, and every policy's greedy decoding."""
+    """Accuracy in percent by subject: each method at the largest n that the policy has a run of."""
     problems = Study("micro").problems
     subject_P = np.array([problem.subject for problem in problems])
     subjects = np.unique(subject_P)
@@ -155,7 +157,7 @@ def verdict(test: PairedTest, p: float) -> str:
 def _grid(policy: str) -> Grid:
     with Study("micro", policy=policy, seed=SEED) as study:
         if policy in LARGER:
-            return study.grid(["greedy"], [1]).grid
+            return study.grid(METHODS[:4], NS[:3]).grid
         dropped = study.grid(["beam_search"], NS, drop_duplicates=True).grid
         return study.grid(METHODS, NS).grid.beside("beam_search", dropped, DROPPED)
 

@@ -127,10 +127,11 @@ def _verifiers(args: argparse.Namespace) -> None:
 
 
 def _claims(args: argparse.Namespace) -> None:
-    from tts_study.micro.claims import by_subject, by_verifier, soundness, table
+    from tts_study.micro.claims import POLICIES, by_subject, by_verifier, soundness, table
 
     print(table())
-    print(by_verifier())
+    for policy in POLICIES:
+        print(by_verifier(policy))
     print(by_subject())
     print(soundness())
 
