@@ -45,7 +45,8 @@ class Graded:
 
     def note(self) -> str:
         """How many completions gave no answer and how many gold answers cannot be read, in one line."""
-        unanswered, total = int((self.groups_P_N < 0).sum()), self.groups_P_N.size
+        drawn_P_N = self.tokens_P_N > 0  # adaptive stopping draws fewer than n
+        unanswered, total = int((self.groups_P_N[drawn_P_N] < 0).sum()), int(drawn_P_N.sum())
         golds = answers.gold_note(self.unread, len(self.ids))
         most = ": most of them; look at some before you trust what follows" if 2 * unanswered > total else ""
         return f"{unanswered:,} of {total:,} completions gave no answer{most}" + (f"; {golds}" if golds else "")

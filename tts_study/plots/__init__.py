@@ -5,6 +5,7 @@ from tts_study.plots.explorer import Explorer, explorer
 from tts_study.plots.optimal import chosen_map
 from tts_study.plots.rivals import accuracy_against_price, small_against_large
 from tts_study.plots.steps import step_heatmap
+from tts_study.plots.stopping import accuracy_against_mean_n
 from tts_study.plots.style import WIDTH, looks, save
 from tts_study.plots.tree import search_tree
 from tts_study.plots.verifiers import accuracy_against_quality
@@ -12,6 +13,7 @@ from tts_study.plots.verifiers import accuracy_against_quality
 __all__ = [
     "Explorer",
     "WIDTH",
+    "accuracy_against_mean_n",
     "accuracy_against_n",
     "accuracy_against_price",
     "accuracy_against_quality",

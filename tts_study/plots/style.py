@@ -34,6 +34,7 @@ PLACES = {
     "majority": (0, "o"), "best": (1, "s"), "weighted": (2, "D"), "pass": (7, "^"), "beam_search": (3, "v"),
     "dvts": (4, "P"), "greedy": (6, "h"), "compute_optimal": (9, "X"), "compute_optimal_predicted": (5, "*"),
     "single": (8, "p"), "beam_search_dropped": (5, "<"),
+    "stop_when_trusted": (3, ">"), "stop_when_decided": (9, "<"),
 }  # fmt: skip
 MORE_MARKERS = "<>d8H1234"
 # red to green that colour-blind readers can distinguish: vermilion and bluish green of Okabe and Ito, light in between

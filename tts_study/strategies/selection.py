@@ -4,7 +4,10 @@ Completions come as the groups that `tts_study.answers.group` made of their answ
 and `NO_ANSWER` marks a completion without one, which is never a vote and never picked.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from math import comb
 
 NO_ANSWER = -1
 
@@ -32,6 +35,29 @@ def weighted(groups: Sequence[int], scores: Sequence[float]) -> int:
     Source: Li et al. 2023 (arXiv 2206.02336, DiVeRSe), equation 2; the blog's "Weighted Best-of-N".
     """
     return _heaviest(zip(groups, scores, strict=True))
+
+
+def is_decided(groups: Sequence[int], confidence: float) -> bool:
+    """Whether more completions would hardly change the most frequent answer; never without an answer.
+
+    Source: Aggarwal et al. 2023 (arXiv 2305.11860), the Beta criterion over the two most frequent answers.
+    """
+    counts = Counter(group for group in groups if group != NO_ANSWER).most_common(2)
+    first, second, *_ = (*(count for _, count in counts), 0, 0)
+    return first > 0 and certainty(first, second) >= confidence
+
+
+@lru_cache(maxsize=100_000)
+def certainty(first: int, second: int) -> float:
+    """P(x > 1/2) for x ~ Beta(first + 1, second + 1), which is P(y <= first) for y ~ Binomial(first + second + 1, 1/2).
+
+    Args:
+        first: how often the most frequent answer was given.
+        second: how often the second was.
+    """
+    tosses = first + second + 1
+    # the exact quotient of two whole numbers: no power of 2 overflows
+    return sum(comb(tosses, k) for k in range(first + 1)) / 2**tosses
 
 
 def _heaviest(votes: Iterable[tuple[int, float]]) -> int:
