@@ -2,7 +2,7 @@
 
 Accuracy and seconds are measured: seconds a problem while the machine that recorded the run worked on many
 problems at once. Memory is computed from the models' shapes: weights, and the KV cache of one problem. How long one
-problem takes alone is not recorded, and nothing here claims it.
+problem takes alone is measured by runs of their own (`tts-study run --alone`), and unknown where there is none.
 """
 
 from collections.abc import Mapping, Sequence
