@@ -30,6 +30,7 @@ from tts_study.runs.identity import software
 from tts_study.runs.ray import connected, room
 from tts_study.runs.run import Search
 from tts_study.runs.workers import Limits, Workers
+from tts_study.strategies import find
 
 ray = pytest.importorskip("ray")
 from ray import cloudpickle  # noqa: E402
@@ -98,7 +99,7 @@ class Maker:
                 raise ZeroDivisionError("the engine is not there")
             case "hang":
                 await asyncio.sleep(3600)
-        return Misbehaving("best_of_n", Policy(self.folder, self.seconds), ScriptedPRM(SCORES), 2, 0)
+        return Misbehaving(find("best_of_n").search, Policy(self.folder, self.seconds), ScriptedPRM(SCORES), 2, 0)
 
     def asked(self) -> list[tuple[int, str]]:
         """Which process was asked which problem."""
