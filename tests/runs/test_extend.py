@@ -20,7 +20,7 @@ from tts_study.engines.function_prm import FunctionPRM
 from tts_study.errors import UserError
 from tts_study.records import Problem
 from tts_study.runs import store
-from tts_study.runs.engines import ENGINES, _prm, prm_settings
+from tts_study.runs.engines import ENGINES, _prm
 from tts_study.runs.spec import RunSpec
 from tts_study.strategies import METHODS, SEARCHES, find
 
@@ -199,7 +199,7 @@ def test_an_interrupted_study_cancels_its_search(own, monkeypatch):
 
 def test_the_pages_verifier_guides_a_run_from_the_command_line(own, monkeypatch, capsys):
     (own / "my_verifier.py").write_text(blocks("docs/extend.md", "python")[2])
-    prm = _prm(prm_settings(load_profile("micro", prm="my_verifier.py:short_steps")), [])
+    prm = _prm(load_profile("micro", prm="my_verifier.py:short_steps"), ScriptedPolicy(TREE))
 
     async def of(profile, *, needs_prm):
         return ScriptedPolicy(TREE), prm
