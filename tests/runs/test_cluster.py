@@ -380,6 +380,7 @@ def test_without_ray_the_command_says_what_to_install(capsys, tmp_path, monkeypa
     assert "a run on many machines needs Ray: pip install" in capsys.readouterr().err
 
 
+@pytest.mark.full  # it measures, and starts a cluster of its own
 async def test_the_bench_tells_what_ray_costs_a_problem(one_node, monkeypatch):
     monkeypatch.setattr(bench_ray, "connected", lambda address: nullcontext())
     told = await bench_ray.bench_bookkeeping(PROBLEMS, n=4)
