@@ -84,6 +84,8 @@ class Profile(DataSettings, FamilySettings, SamplingSettings, ModelSettings, Mac
             names.append("prm_format")
         if self.max_thought_tokens is None:  # the model does not think
             names.remove("max_thought_tokens")
+        if not self.signals:
+            names.remove("signals")
         separator = separator_of(self.prm, self.prm_separator)
         other = {} if separator == SEPARATOR else {"prm_separator": separator}
         return {name: getattr(self, name) for name in names} | other

@@ -62,6 +62,25 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Signal:
+    """How sure a policy was of a step that it sampled: sums over the step's tokens, at temperature 1.
+
+    Attributes:
+        tokens: how many.
+        logprob: the log-probabilities of the tokens, added up.
+        confidence: the confidence at each token, added up: minus the mean log-probability of the `TOP` likeliest tokens
+            there (Fu et al. 2025, arXiv 2508.15260, equation 2). Large where one token is nearly certain.
+    """
+
+    tokens: int
+    logprob: float
+    confidence: float
+
+
+TOP = 20  # tokens that a confidence is the mean over: as many as vLLM and its servers report by default
+
+
+@dataclass(frozen=True)
 class Generation:
     """One sampled continuation of a prefix.
 
@@ -70,12 +89,14 @@ class Generation:
         text: the same, decoded, special tokens left out; without the thought.
         stop: why it ended.
         thought: what a thinking model wrote before its solution.
+        signals: how sure the policy was of each step of the text, where that was asked; without the thought.
     """
 
     token_ids: tuple[int, ...]
     text: str
     stop: Stop
     thought: str = ""
+    signals: tuple[Signal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,6 +126,7 @@ class Completion:
         step_scores: the PRM's score of each step, in [0, 1]; empty where no PRM was asked.
         leaf: the node of the search's tree that it ends at; None where there is no tree.
         thought: what a thinking model wrote before its first step; no part of the answer.
+        signals: how sure the policy was of each step; empty where that was not asked.
     """
 
     steps: tuple[str, ...]
@@ -113,6 +135,7 @@ class Completion:
     step_scores: tuple[float, ...] = ()
     leaf: int | None = None
     thought: str = ""
+    signals: tuple[Signal, ...] = ()
 
     @property
     def text(self) -> str:

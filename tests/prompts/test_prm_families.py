@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from prm_families import FAMILIES, checkpoint, compare, plugin_installed
 
-OFTEN = {"qwen", "skywork", "rlhflow"}  # a pooling head of vLLM's, this project's plugin, a token's probability
+OFTEN = {"qwen", "skywork"}  # a pooling head of vLLM's, this project's plugin; test_llama_structure starts an rlhflow
 EACH = [
     pytest.param(family, id=family.name, marks=() if family.name in OFTEN else pytest.mark.full) for family in FAMILIES
 ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tts_study import paths
 from tts_study.engines.checkpoints import describe_model
 from tts_study.errors import UserError
-from tts_study.records import Completion, Cost, Problem, SearchResult
+from tts_study.records import Completion, Cost, Problem, SearchResult, Signal
 from tts_study.runs import store
 
 HEADER = {"n": 2, "seed": 0, "policy": {"model": "m", "sha256": "1"}, "settings": {"top_p": 1.0}}
@@ -17,13 +17,18 @@ TEXTS = st.text(st.characters(exclude_categories=()), max_size=20)  # lone surro
 SCORES = st.floats(0, 1)
 
 
-def completions():
-    return st.builds(
-        Completion,
-        steps=st.lists(TEXTS, max_size=3).map(tuple),
-        tokens=st.integers(0, 9),
-        finished=st.booleans(),
-        step_scores=st.lists(SCORES, max_size=3).map(tuple),
+SIGNAL = st.builds(Signal, st.integers(1, 9), st.floats(-1e3, 0), st.floats(0, 1e3))
+
+
+@st.composite
+def completions(draw):
+    steps = draw(st.lists(TEXTS, max_size=3).map(tuple))
+    return Completion(
+        steps,
+        tokens=draw(st.integers(0, 9)),
+        finished=draw(st.booleans()),
+        step_scores=draw(st.lists(SCORES, max_size=3).map(tuple)),
+        signals=draw(st.just(()) | st.lists(SIGNAL, min_size=len(steps), max_size=len(steps)).map(tuple)),
     )
 
 
@@ -55,7 +60,10 @@ def test_what_is_stored_comes_back_with_scores_to_six_digits(tmp_path_factory, p
     for (_, expected), found in zip(pairs, run.results, strict=True):
         for one, other in zip(expected.completions, found.completions, strict=True):
             assert other.step_scores == pytest.approx(one.step_scores, rel=1e-5)
-            assert replace(other, step_scores=()) == replace(one, step_scores=())
+            for name in ("tokens", "logprob", "confidence"):
+                kept, given = ([getattr(signal, name) for signal in each.signals] for each in (other, one))
+                assert kept == pytest.approx(given, rel=1e-5)
+            assert replace(other, step_scores=(), signals=()) == replace(one, step_scores=(), signals=())
         assert (found.problem_id, found.cost) == (expected.problem_id, expected.cost)
 
 

@@ -5,6 +5,8 @@ without replacement from the N that exist, so one run of N gives the whole curve
 correlated.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -85,6 +87,7 @@ def weighted_at_n(
     seed: int,
     subsets: int = 100,
     subtree: int = 1,
+    reweight: Callable[[Floats], Floats] | None = None,
 ) -> Floats:
     """Chance that the answer whose scores add up highest among `n` samples is correct, each tied winner an equal part.
 
@@ -100,6 +103,8 @@ def weighted_at_n(
         seed: of the subsets.
         subsets: how many to draw for each problem, at least.
         subtree: how many samples are drawn together.
+        reweight: from the scores of subsets, `[subset, sample]`, to weights that depend on the whole subset, such as
+            ranks within it; scores may then be any numbers.
 
     Raises:
         UserError: `n` is not between 1 and N, or not a number of whole subtrees.
@@ -112,7 +117,10 @@ def weighted_at_n(
     chances = np.empty(P)
     for p in range(P):
         drawn_S_n = _subsets(N, n, 1 if n == N else subsets, subtree, rng)
-        chances[p] = _vote(groups_P_N[p], scores_P_N[p], correct_P_N[p], drawn_S_n)
+        weights_S_n = scores_P_N[p][drawn_S_n]
+        if reweight is not None:
+            weights_S_n = reweight(weights_S_n)
+        chances[p] = _vote(groups_P_N[p], weights_S_n, correct_P_N[p], drawn_S_n)
     return chances
 
 
@@ -154,12 +162,12 @@ def _subsets(N: int, n: int, subsets: int, subtree: int, rng: np.random.Generato
     return (drawn_S_t[:, :, None] * subtree + np.arange(subtree)).reshape(-1, n)
 
 
-def _vote(groups_N: NDArray, scores_N: Floats, correct_N: NDArray, drawn_S_n: NDArray) -> float:
+def _vote(groups_N: NDArray, weights_S_n: Floats, correct_N: NDArray, drawn_S_n: NDArray) -> float:
     """The mean over subsets (rows of sample numbers) of the share of correct ones among the winning groups."""
     S, G = len(drawn_S_n), int(groups_N.max()) + 2  # column 0 gathers samples without an answer
     columns_N = groups_N + 1
     cells = (np.arange(S)[:, None] * G + columns_N[drawn_S_n]).ravel()
-    votes_S_G = np.bincount(cells, weights=scores_N[drawn_S_n].ravel(), minlength=S * G).reshape(S, G)
+    votes_S_G = np.bincount(cells, weights=weights_S_n.ravel(), minlength=S * G).reshape(S, G)
     votes_S_G[np.bincount(cells, minlength=S * G).reshape(S, G) == 0] = -np.inf
     votes_S_G[:, 0] = -np.inf
     correct_G = np.zeros(G, dtype=bool)

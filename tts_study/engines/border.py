@@ -13,7 +13,9 @@ from tts_study.errors import RunStopped
 ROUNDING = 1e-3  # by which a probability in bfloat16 may exceed 1
 
 
-def check_sample(settings: EngineSettings, sample: Sample, *, vocabulary: int, prompt: int, most: int) -> Sample:
+def check_sample(
+    settings: EngineSettings, sample: Sample, *, vocabulary: int, prompt: int, most: int, logprobs: bool = False
+) -> Sample:
     """Make sure that a sample can be one of the model's, and is no longer than was asked for.
 
     Args:
@@ -22,6 +24,7 @@ def check_sample(settings: EngineSettings, sample: Sample, *, vocabulary: int, p
         vocabulary: size of the model's vocabulary.
         prompt: tokens of the prompt.
         most: tokens that were asked for at most.
+        logprobs: whether each token's log-probability was asked for, too.
 
     Raises:
         RunStopped: it cannot.
@@ -32,6 +35,11 @@ def check_sample(settings: EngineSettings, sample: Sample, *, vocabulary: int, p
         if not is_whole(token, 0, vocabulary - 1):
             raise _fault(settings, f"the token {token!r:.40}, and its vocabulary has the tokens 0 to {vocabulary - 1}")
     _check_cached(settings, sample.cached, prompt)
+    if len(sample.logprobs) != (len(sample.token_ids) if logprobs else 0):
+        raise _fault(settings, f"{len(sample.logprobs)} log-probabilities for {len(sample.token_ids)} tokens")
+    for logprob, confidence in sample.logprobs:
+        _check_logprob(settings, logprob)
+        _check_logprob(settings, -confidence)
     return sample
 
 
@@ -67,10 +75,14 @@ def check_next_token(settings: EngineSettings, reply: NextToken, *, prompt: int,
     if len(reply.logprobs) != among:
         raise _fault(settings, f"{len(reply.logprobs)} log-probabilities for {among} tokens")
     for value in reply.logprobs:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not -math.inf < value < ROUNDING:
-            raise _fault(settings, f"{value!r:.40}, which is not the logarithm of a probability", value)
+        _check_logprob(settings, value)
     return reply
+
+
+def _check_logprob(settings: EngineSettings, value: object) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not -math.inf < value < ROUNDING:  # type: ignore[operator]
+        raise _fault(settings, f"{value!r:.40}, which is not the logarithm of a probability", value)
 
 
 def is_score(value: object) -> bool:

@@ -17,6 +17,8 @@ from tts_study.errors import UserError, one_line
 
 T = TypeVar("T")
 
+LEAST = -104.0  # the logarithm of the smallest 32-bit float
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -27,12 +29,22 @@ class Sample:
         stopped: it ended by itself, and not at a limit.
         stop_reason: the stop string or stop token that ended it; None for the model's own end, and at a limit.
         cached: tokens of the prompt that the prefix cache supplied.
+        logprobs: where asked, of each token its log-probability and the confidence there, as `of_token` makes them.
     """
 
     token_ids: tuple[int, ...]
     stopped: bool
     stop_reason: int | str | None
     cached: int
+    logprobs: tuple[tuple[float, float], ...] = ()
+
+
+def of_token(sampled: float, top: Sequence[float]) -> tuple[float, float]:
+    """The log-probability of a sampled token, and the confidence there: minus the mean of the likeliest tokens' ones.
+
+    A token that a model rules out has minus infinity, and no log-probability in a 32-bit float lies below -104.
+    """
+    return sampled, -sum(max(each, LEAST) for each in top) / len(top)
 
 
 @dataclass(frozen=True)

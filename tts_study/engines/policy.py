@@ -10,14 +10,16 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from tokenizers.decoders import DecodeStream
+
 from tts_study.engines.border import check_sample
 from tts_study.engines.engine import Engine, OnEngine, Sample
 from tts_study.engines.settings import PolicySettings
 from tts_study.engines.vllm import local_engine
 from tts_study.prompts.policy import policy_tokens
 from tts_study.prompts.prm import load_config
-from tts_study.prompts.steps import STEP_SEPARATOR
-from tts_study.records import Cost, Generation, Problem, Sampled, Stop
+from tts_study.prompts.steps import STEP_SEPARATOR, split_steps, steps_of
+from tts_study.records import TOP, Cost, Generation, Problem, Sampled, Signal, Stop
 
 
 class VllmPolicy(OnEngine):
@@ -65,7 +67,8 @@ class VllmPolicy(OnEngine):
 
     async def complete(self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None) -> Sampled:
         """Sample `n` continuations up to the model's own end."""
-        return await self._sample(prefix, n, seed, temperature, self.settings.max_tokens)
+        signals = {"logprobs": TOP} if self.settings.signals else {}
+        return await self._sample(prefix, n, seed, temperature, self.settings.max_tokens, **signals)
 
     async def steps(self, prefix: Sequence[int], *, n: int, seed: int, temperature: float | None = None) -> Sampled:
         r"""Sample `n` next steps; each includes the whole token that completes the separator.
@@ -106,8 +109,9 @@ class VllmPolicy(OnEngine):
     async def _one(self, prefix: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
         sample = await self.engine.generate(prefix, sampling)
         return check_sample(
-            self.settings, sample, vocabulary=self._vocabulary, prompt=len(prefix), most=sampling["max_tokens"]
-        )
+            self.settings, sample, vocabulary=self._vocabulary, prompt=len(prefix), most=sampling["max_tokens"],
+            logprobs="logprobs" in sampling,
+        )  # fmt: skip
 
     def _generation(self, sample: Sample) -> Generation:
         decode = self.engine.tokenizer.decode
@@ -116,7 +120,20 @@ class VllmPolicy(OnEngine):
         if sample.stopped:
             at_separator = isinstance(sample.stop_reason, str) or sample.stop_reason in self._separators
             stop = "step" if at_separator else "end"
-        return Generation(sample.token_ids, text, stop)
+        return Generation(sample.token_ids, text, stop, signals=self._signals(sample, text) if sample.logprobs else ())
+
+    def _signals(self, sample: Sample, text: str) -> tuple[Signal, ...]:
+        """How sure the policy was of each step of a text, from what it reported of each token."""
+        stream = DecodeStream(skip_special_tokens=True)  # a letter may take several tokens
+        tokenizer = self.engine.tokenizer.backend_tokenizer
+        pieces = [stream.step(tokenizer, token) or "" for token in sample.token_ids]
+        pieces[-1] += text[sum(map(len, pieces)) :]  # half a letter at the end
+        sums = [(0, 0.0, 0.0)] * len(split_steps(text))
+        for step, (logprob, confidence) in zip(steps_of(pieces), sample.logprobs, strict=True):
+            if sums:
+                tokens, logprobs, confidences = sums[step]
+                sums[step] = tokens + 1, logprobs + logprob, confidences + confidence
+        return tuple(Signal(*each) for each in sums)
 
     @cached_property
     def _vocabulary(self) -> int:

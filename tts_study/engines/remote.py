@@ -111,7 +111,9 @@ class RemoteEngine(Engine):
     async def _generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
         """Continue a prompt once: with the noise of a CPU's engine if all servers have it, else by vLLM's own seed."""
         await self._ready()
-        body = {**PLAIN, **(_noisy(sampling) if self.sampler == OWN_SAMPLER else sampling), "prompt": list(token_ids)}
+        listed = {"return_tokens_as_token_ids": True} if "logprobs" in sampling else {}  # tokens of equal text differ
+        asked = _noisy(sampling) if self.sampler == OWN_SAMPLER else sampling
+        body = {**PLAIN, **asked, **listed, "prompt": list(token_ids)}
         return await self._servers.post("/v1/completions", body, read_sample)
 
     async def _encode(self, token_ids: Sequence[int], read_cache: bool) -> Pooled:

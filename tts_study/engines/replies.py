@@ -9,8 +9,9 @@ from typing import Any
 
 import aiohttp
 
-from tts_study.engines.engine import NextToken, Pooled, Sample
+from tts_study.engines.engine import NextToken, Pooled, Sample, of_token
 from tts_study.errors import UserError, one_line
+from tts_study.records import TOP
 
 API_KEY = "TTS_STUDY_API_KEY"  # the environment variable, the only place from which a key is read
 MOST_BYTES = 2**26  # of a reply: a score for each of a million tokens is less
@@ -105,8 +106,16 @@ def read_sample(reply: Mapping[str, Any]) -> Sample:
         raise Unavailable(f"A server ended a request early ({one_line(str(choice['finish_reason']), 40)})")
     if choice.get("token_ids") is None:
         raise UserError("A server does not return token ids: it must be vLLM 0.32 or later.")
-    stopped = choice["finish_reason"] == "stop"
-    return Sample(tuple(choice["token_ids"]), stopped, choice.get("stop_reason"), _cached(reply))
+    stopped, logprobs = choice["finish_reason"] == "stop", _logprobs(choice.get("logprobs"))
+    return Sample(tuple(choice["token_ids"]), stopped, choice.get("stop_reason"), _cached(reply), logprobs)
+
+
+def _logprobs(listed: Mapping[str, Any] | None) -> tuple[tuple[float, float], ...]:
+    """What `of_token` makes of each token: `TOP` of them are the likeliest, and the sampled one may be one more."""
+    if listed is None:
+        return ()
+    tops = (sorted(top.values(), reverse=True)[:TOP] for top in listed["top_logprobs"])
+    return tuple(of_token(sampled, top) for sampled, top in zip(listed["token_logprobs"], tops, strict=True))
 
 
 def read_next_token(reply: Mapping[str, Any], among: Sequence[int]) -> NextToken:

@@ -24,6 +24,7 @@ class SamplingSettings:
         max_step_tokens: longest single step of a search.
         max_thought_tokens: longest thought of a model that writes <think>…</think> before its solution, besides
             `max_tokens`; a longer one is ended there. None: the model does not think.
+        signals: keep how sure the policy was of each step of a whole solution (`records.Signal`).
     """
 
     system_prompt: str = ""
@@ -32,6 +33,7 @@ class SamplingSettings:
     max_tokens: int = 2048
     max_step_tokens: int = 512
     max_thought_tokens: int | None = None
+    signals: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from tts_study.engines.checkpoints import check_reachable
 from tts_study.errors import UserError
 
 LLAMA_LIKE = ("llama", "mistral", "qwen2")
@@ -164,6 +165,7 @@ def from_config(config: Mapping[str, Any], model: str) -> Shape:
 def _hub_config(model: str) -> Mapping[str, Any]:
     from huggingface_hub import hf_hub_download
 
+    check_reachable(model)  # the library would try again for half a minute
     try:
         return _read_json(Path(hf_hub_download(model, "config.json")))
     except UserError:

@@ -7,6 +7,7 @@ arXiv 2501.19393), and the model writes its solution. Steps begin after the thou
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from tts_study.engines.policy import VllmPolicy, sample_seeds
@@ -77,7 +78,7 @@ class ThinkingPolicy(VllmPolicy):
         sampled = await super().complete(after, n=1, seed=seed, temperature=temperature)
         (answer,) = sampled.generations
         whole = (*thought.token_ids, *answer.token_ids)
-        return Sampled((Generation(whole, answer.text, answer.stop, thought.thought),), sampled.cost)
+        return Sampled((replace(answer, token_ids=whole, thought=thought.thought),), sampled.cost)
 
     def _opens(self, prompt: Sequence[int]) -> bool:
         """Whether the chat template has opened the thought."""

@@ -18,7 +18,7 @@ from tts_study.engines import temporary
 from tts_study.engines.background import in_background
 from tts_study.engines.build import be_quiet, on_cpu
 from tts_study.engines.checkpoints import check_weights
-from tts_study.engines.engine import Engine, NextToken, Pooled, Sample
+from tts_study.engines.engine import Engine, NextToken, Pooled, Sample, of_token
 from tts_study.engines.processes import SHUTDOWN_SECONDS, shut_down, spawn
 from tts_study.engines.reasons import ROOM, check_guard, oom_kills, why_lost, why_not_started
 from tts_study.engines.room import Machine, check_room, gpu_machine
@@ -169,7 +169,8 @@ class VllmEngine(Engine):
         output = await self._sampled(token_ids, self._sampling(sampling))
         (sample,) = output.outputs
         stopped, cached = sample.finish_reason == "stop", output.num_cached_tokens or 0
-        return Sample(tuple(sample.token_ids), stopped, sample.stop_reason, cached)
+        logprobs = _logprobs(sample.logprobs) if "logprobs" in sampling else ()
+        return Sample(tuple(sample.token_ids), stopped, sample.stop_reason, cached, logprobs)
 
     async def _next_token(self, token_ids: Sequence[int], among: Sequence[int]) -> NextToken:
         asked = {"max_tokens": 1, "temperature": 0.0, "logprob_token_ids": list(among)}
@@ -186,6 +187,7 @@ class VllmEngine(Engine):
             **sampling,
             output_kind=RequestOutputKind.FINAL_ONLY,
             detokenize=bool(sampling.get("stop")),
+            flat_logprobs="logprobs" in sampling,  # without an object for each token
             skip_clone=True,
         )
         return await self._last(lambda llm, number: llm.generate(self._input(token_ids), params, number))
@@ -254,3 +256,9 @@ class VllmEngine(Engine):
         """Empty the prefix cache of an engine that runs."""
         if self._llm is not None:
             await in_background(self._llm.reset_prefix_cache())
+
+
+def _logprobs(flat: Any) -> tuple[tuple[float, float], ...]:
+    """What `of_token` makes of each token: vLLM lists the sampled one first, and then the likeliest."""
+    each = zip(flat.start_indices, flat.end_indices, strict=True)
+    return tuple(of_token(flat.logprobs[start], flat.logprobs[start + 1 : end]) for start, end in each)

@@ -45,6 +45,12 @@ def check_completion(completion: Completion) -> None:
     check_all("scores", completion.step_scores, int, float, least=0, most=1)
     check_all("tokens", [completion.tokens], int, least=0)
     check_all("finished", [completion.finished], bool)
+    if signals := completion.signals:
+        if len(signals) != len(completion.steps):
+            raise ValueError(f"there are {len(signals)} signals for {len(completion.steps)} steps")
+        check_all("a signal's tokens", [signal.tokens for signal in signals], int, least=1)
+        check_all("a signal's logprob", [signal.logprob for signal in signals], int, float, most=1)
+        check_all("a signal's confidence", [signal.confidence for signal in signals], int, float, least=-1)
 
 
 def check_tree(nodes: Sequence[Node], leaves: Sequence[Any], subtree: Any) -> None:

@@ -10,10 +10,10 @@ import json
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from typing import Any
 
-from tts_study.records import Completion, Cost, Node, Problem, SearchResult
+from tts_study.records import Completion, Cost, Node, Problem, SearchResult, Signal
 from tts_study.runs import checks
 from tts_study.strategies import tree
 
@@ -72,6 +72,7 @@ def write_result(problem: Problem, result: SearchResult) -> dict[str, Any]:
                 "tokens": completion.tokens,
                 "finished": completion.finished,
                 **({"thought": completion.thought} if completion.thought else {}),
+                **({"signals": _signals(completion)} if completion.signals else {}),
             }
             for completion in result.completions
         ]
@@ -102,9 +103,17 @@ def read_result(record: Mapping[str, Any]) -> tuple[Problem, SearchResult]:
 
 def _completion(record: Mapping[str, Any]) -> Completion:
     steps, scores = (tuple(checks.check_list(name, record[name])) for name in ("steps", "scores"))
-    completion = Completion(steps, record["tokens"], record["finished"], scores, thought=record.get("thought", ""))
+    signals = tuple(Signal(*each) for each in checks.check_list("signals", record.get("signals", ())))
+    completion = Completion(
+        steps, record["tokens"], record["finished"], scores, thought=record.get("thought", ""), signals=signals
+    )  # fmt: skip
     checks.check_completion(completion)
     return completion
+
+
+def _signals(completion: Completion) -> list[list[Any]]:
+    """How sure the policy was of each step: tokens, and the sums of log-probabilities and of confidences."""
+    return [[_rounded(value) for value in astuple(signal)] for signal in completion.signals]
 
 
 def _rounded(value: Any) -> Any:

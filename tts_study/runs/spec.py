@@ -81,6 +81,8 @@ class RunSpec:
         changed = {name: value for name, value in self.arguments.items() if value != usually[name]}
         if self.search.needs_prm and self.profile.prm != usual.prm:
             changed["prm"] = short_name(self.profile.prm)
+        if self.profile.signals:
+            changed["signals"] = True
         return "".join(f"-{name}_{value}" for name, value in changed.items())
 
     @property

@@ -54,4 +54,6 @@ def _completion(
     generation: Generation, steps: tuple[str, ...], step_scores: tuple[float, ...] = ()
 ) -> Completion:
     ended = generation.stop == "end"
-    return Completion(steps, len(generation.token_ids), ended, step_scores, thought=generation.thought)
+    return Completion(
+        steps, len(generation.token_ids), ended, step_scores, thought=generation.thought, signals=generation.signals
+    )  # fmt: skip
