@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tts_study import paths
 from tts_study.analysis import cost, frontier, grid
 from tts_study.analysis.side_by_side import Part, aggregation_of, budgets, differing_options, methods_of, suffix
 from tts_study.engines.shapes import Shape, shape_of
@@ -80,16 +81,37 @@ def choices(
     policies = dict.fromkeys(part.policy for part in parts)
     differing = differing_options([*parts, *alone])
     tables = [_of_policy([p for p in parts if p.policy == policy], differing, seed) for policy in policies]
-    table = pd.concat(tables, ignore_index=True)
+    table = with_latency(pd.concat(tables, ignore_index=True), alone, differing)
+    return table.assign(price=table["seconds"] / 3600 * PROBLEMS * (np.nan if per_hour is None else per_hour))
+
+
+def with_latency(
+    options: pd.DataFrame, alone: Sequence[Part], differing: dict[tuple[str, str], list[tuple[str, str]]] | None = None
+) -> pd.DataFrame:
+    """Options with how long one problem takes alone.
+
+    Args:
+        options: with columns policy, method, n.
+        alone: runs that searched one problem at a time.
+        differing: the options in which runs differ, as of `differing_options`; those of `alone` if None.
+
+    Returns:
+        The same with a column seconds_alone, the mean over problems; NaN where it was not measured.
+    """
+    differing = differing_options(alone) if differing is None else differing
     timed = {
         (part.policy, method + suffix(part, differing), part.run.header["n"]): part.run.seconds
         for part in alone
         for method, _ in methods_of(part, None)
         if method not in METHODS or METHODS[method].search.name == part.search
     }
-    places = zip(table["policy"], table["method"], table["n"], strict=True)
-    table["seconds_alone"] = pd.Series([timed.get(place) for place in places], dtype=float)
-    return table.assign(price=table["seconds"] / 3600 * PROBLEMS * (np.nan if per_hour is None else per_hour))
+    places = zip(options["policy"], options["method"], options["n"], strict=True)
+    return options.assign(seconds_alone=np.array([timed.get(place) for place in places], dtype=float))
+
+
+def recorded_alone(profile: str) -> list[Part]:
+    """A profile's recorded runs that searched one problem at a time; none if there are none."""
+    return [Part.read(path) for path in sorted((paths.data() / "runs" / f"{profile}-alone").glob("*.jsonl.gz"))]
 
 
 def _of_policy(

@@ -80,7 +80,8 @@ def _recorded() -> list[Path]:
     from tts_study import paths
 
     folders = [paths.data() / "runs" / name for name in ("micro", "micro-alone")]
-    return [path for folder in folders for path in sorted(folder.glob("*-seed0*.gz")) if "-prm_" not in path.name]
+    paths_there = [path for folder in folders for path in sorted(folder.glob("*-seed0*.gz"))]
+    return [path for path in paths_there if not re.search("-prm_|-signals_", path.name)]
 
 
 def _within_latency(table: "pd.DataFrame", latency: float) -> "pd.DataFrame":

@@ -127,9 +127,11 @@ def _verifiers(args: argparse.Namespace) -> None:
 
 
 def _claims(args: argparse.Namespace) -> None:
+    from tts_study.micro import ablations
     from tts_study.micro.claims import POLICIES, by_subject, by_verifier, soundness, table
 
     print(table())
+    print(ablations.table())
     for policy in POLICIES:
         print(by_verifier(policy))
     print(by_subject())
