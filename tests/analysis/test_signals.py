@@ -1,5 +1,6 @@
 """The policy's own signals: hand-computed values, and each rule against brute force over subsets."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from tts_study.analysis import signals
 from tts_study.analysis.grading import grade
+from tts_study.analysis.grid import Part, build
 from tts_study.errors import UserError
 from tts_study.records import Completion, Cost, Problem, SearchResult, Signal
 from tts_study.runs.store import Run
@@ -99,3 +101,25 @@ def test_auroc_within_a_problem_counts_pairs_and_leaves_out_what_has_no_answer()
     table = signals.table(graded, {"mean_logprob": np.array([VALUES])})
     assert table.loc[0, ["signal", "problems"]].tolist() == ["mean_logprob", 1]
     assert table.loc[0, "auroc"] == pytest.approx(2 / 6)
+
+
+def test_tests_compare_each_signal_and_rule_with_the_plain_vote_of_the_same_completions():
+    graded = graded_six()
+    tests = signals.tests(graded, {"up": np.array([VALUES])}, 6, seed=0).set_index(["signal", "rule"])
+    # three say 2 and two say 7: the plain vote is right, and so is the choice of the highest value
+    assert tests.loc[("up", "best"), "accuracy"] == 1.0 and tests.loc[("up", "best"), "difference"] == 0.0
+    assert list(tests.index) == [("up", rule) for rule in signals.RULES]
+
+
+def test_a_choice_by_a_signal_costs_what_the_vote_costs():
+    cost = Cost(generated=60, prompt=7, scored=50)
+    run = run_of(*(completion(answer, *STEPS) for answer in (2, 7, 2)))
+    run = replace(run, results=(replace(run.results[0], cost=cost),), header={"n": 3})
+    graded = grade(run.problems, run.results)
+    grid = build([Part("majority", run, graded, "majority", (1, 3))])
+    values = signals.every(run, graded, "min")
+    wider = signals.beside(grid, graded, values, seed=0)
+    assert wider.strategies == ("majority", *signals.SIGNALS) and "prm" not in values
+    assert np.array_equal(wider.tokens_M_n_P_K[0], wider.tokens_M_n_P_K[1])
+    # all are equally sure, so that each is picked equally often
+    assert wider.of("confidence")[1].ravel().tolist() == pytest.approx([2 / 3, 2 / 3])

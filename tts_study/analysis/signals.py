@@ -15,7 +15,7 @@ n completions (Borda, as in self-certainty's section 3.3), or nothing unless it 
 (DeepConf's filter, section 3.2).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import Literal, get_args
 
@@ -25,13 +25,15 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from tts_study.analysis import estimators
-from tts_study.analysis.accuracy import Solved
+from tts_study.analysis.accuracy import accuracy_P, paired_tests
 from tts_study.analysis.first_errors import auroc
 from tts_study.analysis.grading import Graded
+from tts_study.analysis.grid import Grid
 from tts_study.analysis.inference import Floats, bootstrap
 from tts_study.errors import UserError
 from tts_study.records import Completion, Signal
 from tts_study.runs.store import Run
+from tts_study.strategies.aggregation import Aggregation
 
 SignalName = Literal["mean_logprob", "sum_logprob", "confidence", "lowest_step", "last_step"]
 SIGNALS: tuple[SignalName, ...] = get_args(SignalName)
@@ -117,14 +119,47 @@ def _filtered(weights_S_n: Floats, most: int) -> Floats:
     return np.where(weights_S_n >= least_S, weights_S_n, 0.0)
 
 
-def solved(
-    graded: Graded, values: Mapping[str, Floats], rules: Sequence[Rule], ns: Iterable[int], *, seed: int
-) -> Solved:
-    """Each problem's chance by each signal and rule at each n, under names such as "confidence, best"."""
-    return {
-        (f"{name}, {rule}", n): solved_by(graded, each_P_N, rule, n, seed=seed)
-        for n in ns for rule in rules for name, each_P_N in values.items()
+def every(run: Run, graded: Graded, aggregation: Aggregation) -> dict[str, Floats]:
+    """Each signal of each completion, and the PRM's score ("prm") where one was asked; -inf where there is no answer.
+
+    Raises:
+        UserError: as `signal`.
+    """
+    found: dict[str, Floats] = {name: values_P_N(run, graded, name) for name in SIGNALS}
+    scored = any(map(any, graded.step_scores_P_N_S))
+    return found | ({"prm": graded.scores_P_N(aggregation)} if scored else {})
+
+
+def beside(grid: Grid, graded: Graded, values: Mapping[str, Floats], *, seed: int) -> Grid:
+    """A grid with the choice by each signal as one more method, at majority's budgets and for its price.
+
+    Raises:
+        UserError: the grid has no majority.
+    """
+    ns, _ = grid.of("majority")
+    cells = grid.strategies.index("majority"), np.searchsorted(grid.ns, ns)
+    tokens_n_P_K, seconds_n = grid.tokens_M_n_P_K[cells], grid.seconds_M_n[cells]
+    for name in SIGNALS:
+        accuracy_n_P = np.array([solved_by(graded, values[name], "best", n, seed=seed) for n in ns])
+        grid = grid.extended(name, ns, accuracy_n_P, tokens_n_P_K, seconds_n)
+    return grid
+
+
+def tests(
+    graded: Graded, values: Mapping[str, Floats], n: int, *, rules: Sequence[Rule] = RULES, seed: int
+) -> pd.DataFrame:
+    """Does a choice or a vote by each signal beat the plain vote of the same n completions?
+
+    Columns signal, rule, accuracy, and those of `accuracy.paired_tests`.
+    """
+    plain_P = accuracy_P(graded, "majority", n, seed=seed)
+    solved = {
+        (name, rule): solved_by(graded, each_P_N, rule, n, seed=seed)
+        for name, each_P_N in values.items() for rule in rules
     }  # fmt: skip
+    table = paired_tests({key: (solved_P, plain_P) for key, solved_P in solved.items()}, seed=seed)
+    keys = pd.DataFrame(table.pop("test").tolist(), columns=["signal", "rule"])
+    return keys.assign(accuracy=[solved_P.mean() for solved_P in solved.values()]).join(table)
 
 
 def auroc_within(graded: Graded, values_P_N: ArrayLike) -> Floats:
