@@ -22,6 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tts_study import cli, paths
 from tts_study.analysis.grading import grade
 from tts_study.cli.run import summary
+from tts_study.engines.critique_prm import CritiquePRM
 from tts_study.engines.self_prm import SelfPRM
 from tts_study.profiles import PROFILES, load_profile
 from tts_study.prompts.policy import MATH_SYSTEM_PROMPT
@@ -90,6 +91,15 @@ async def check_it_judges_itself(policy):
     assert scores == pytest.approx(by_transformers(prm, problem, STEPS, torch.bfloat16), abs=3e-3)
 
 
+async def check_it_writes_verdicts(policy):
+    """Random text names no step, so that nothing is trusted; what it reads and writes is counted."""
+    prm, problem = CritiquePRM(policy, 2, owns_engine=False), Problem("a", TEXTS[0], "5")
+    first, again = [await prm.score_solutions(problem, [STEPS]) for _ in range(2)]
+    assert first.step_scores == again.step_scores == ((0.0,) * len(STEPS),)
+    read = first.cost.scored + first.cost.scored_cached
+    assert read == again.cost.scored + again.cost.scored_cached and again.cost.scored < first.cost.scored
+
+
 async def run_cells(notebook: Path, **parameters: object) -> None:
     """Run all cells of a notebook in this process."""
     cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
@@ -120,7 +130,9 @@ async def test_all_notebooks_run_with_the_profile_llama_and_one_pair_of_engines(
             await run_cells(notebook, **PARAMETERS, profile=profile, verifiers=[profile.prm], f1=[0.5])
             left_out = LEFT_OUT.format(policy) in capsys.readouterr().out
             assert left_out == (notebook.name[:2] in ("01", "02", "06")), notebook.name
-        await check_it_judges_itself((await ENGINES.of(profile, needs_prm=False))[0])
+        policy, _ = await ENGINES.of(profile, needs_prm=False)
+        await check_it_judges_itself(policy)
+        await check_it_writes_verdicts(policy)
     finally:
         await close()
     check_run(tmp_path / "out")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 OPTIONS = {
     "policy": "a short name of the profile's ladder, a checkpoint's folder, or a hub name",
     "prm": "a checkpoint's folder or a hub name; self: the policy judges its own steps",
-    "prm_format": "its family, if it is unknown for the model: qwen, skywork, trl, math-shepherd or rlhflow",
+    "prm_format": "its family, if it is unknown for the model: qwen, skywork, trl, math-shepherd, rlhflow, or critique",
     "prm_separator": r"what a PRM of the family trl was trained with between steps, such as \n\n",
     "dataset": "a .jsonl, .csv or .parquet file, or a hub name",
     "dataset_config": "the hub data set's configuration, if it has several",

@@ -23,6 +23,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     from tts_study import paths
     from tts_study.engines import ports, serving
     from tts_study.errors import UserError
+    from tts_study.prompts.prm.critique import CRITIQUE
     from tts_study.runs.engines import policy_settings, prm_settings
 
     profile = profile_of(arguments)
@@ -34,6 +35,8 @@ def _serve(arguments: argparse.Namespace) -> None:
         if arguments.only == "prm":
             raise UserError("a policy that judges itself is served as a policy: leave --only out")
         del make["prm"]
+    elif profile.prm_format == CRITIQUE:
+        raise UserError("a PRM that writes verdicts is a chat model: serve it as a policy of its own (--only policy)")
     parts = [arguments.only] if arguments.only else list(make)
     if len(arguments.ports) < len(parts):
         raise UserError(f"--ports needs {len(parts)} ports, one for each server")

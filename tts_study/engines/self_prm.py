@@ -12,6 +12,7 @@ from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.prm import StepScorer
 from tts_study.errors import UserError
 from tts_study.prompts.prm import AUTO, RLHFLOW
+from tts_study.prompts.prm.critique import CRITIQUE
 from tts_study.prompts.prm.rlhflow import check_rlhflow, rlhflow_tokens, verdict_ids
 from tts_study.prompts.prm.self_verify import SELF, answer_ids, question_ids, solution_ids
 from tts_study.records import Cost, Problem
@@ -35,7 +36,8 @@ class SelfPRM(StepScorer):
         if prm_format not in (AUTO, RLHFLOW.name):
             raise UserError(
                 f"a policy cannot be asked as a PRM of the family {prm_format!r}: with --prm {SELF}, leave prm_format "
-                f"out, or give {RLHFLOW.name!r} for a policy that was trained to answer + or -."
+                f"out, or give {RLHFLOW.name!r} for a policy that was trained to answer + or -, or {CRITIQUE!r} to let "
+                "it write verdicts."
             )
         self.policy, self.engine = policy, policy.engine
         self._in_chat = prm_format == AUTO

@@ -8,6 +8,7 @@ values, `escaped` text may be typed as `\n`. Importing this loads neither vLLM n
 from dataclasses import dataclass, field
 
 from tts_study.prompts.prm import AUTO, FORMATS
+from tts_study.prompts.prm.critique import CRITIQUE
 
 DTYPES = ("bfloat16", "float16", "float32")
 
@@ -41,13 +42,16 @@ class FamilySettings:
     r"""Which family of PRMs a model belongs to.
 
     Attributes:
-        prm_format: one of `prompts.prm.FORMATS`; "auto": derived from the model.
+        prm_format: one of `prompts.prm.FORMATS`; "auto": derived from the model; "critique": the PRM is a chat model,
+            or the policy itself, and writes verdicts.
         prm_separator: what a PRM of the family "trl" was trained with between steps (its `step_separator`), such as
             "\n\n"; None: the known one of the model, else a newline.
+        prm_verdicts: how many verdicts a PRM of the family "critique" writes on each solution.
     """
 
-    prm_format: str = field(default=AUTO, metadata={"choices": (AUTO, *FORMATS)})
+    prm_format: str = field(default=AUTO, metadata={"choices": (AUTO, *FORMATS, CRITIQUE)})
     prm_separator: str | None = field(default=None, metadata={"escaped": True})
+    prm_verdicts: int = 4
 
 
 @dataclass(frozen=True, kw_only=True)

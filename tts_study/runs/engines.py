@@ -22,6 +22,7 @@ from tts_study.engines.settings import (
 from tts_study.engines.user_code import is_function
 from tts_study.errors import UserError
 from tts_study.profiles import Profile
+from tts_study.prompts.prm.critique import CRITIQUE
 from tts_study.prompts.prm.self_verify import SELF
 
 if TYPE_CHECKING:
@@ -136,17 +137,26 @@ def _wanted(profile: Profile) -> tuple[tuple[PolicySettings, list[str]], tuple[o
     """What tells a profile's policy from others, and its PRM."""
     for_policy = policy_settings(profile), policy_urls(profile)
     if profile.judges_itself:
-        return for_policy, (profile.prm_format, for_policy)
+        return for_policy, (profile.prm_format, (profile.prm_verdicts, for_policy))
+    if profile.prm_format == CRITIQUE:
+        return for_policy, (critic_settings(profile), (profile.prm_verdicts, prm_urls(profile)))
     return for_policy, (prm_settings(profile), prm_urls(profile))
 
 
 def _prm(profile: Profile, policy: "VllmPolicy") -> "AnyPRM":
+    from tts_study.engines.critique_prm import CritiquePRM
+
     if profile.judges_itself:
         from tts_study.engines.self_prm import SelfPRM
 
         if profile.prm_url:
             raise UserError(f"--prm {SELF} is asked on the policy's engine or servers: leave prm_url out")
+        if profile.prm_format == CRITIQUE:
+            return CritiquePRM(policy, profile.prm_verdicts, owns_engine=False)
         return SelfPRM(policy, profile.prm_format)
+    if profile.prm_format == CRITIQUE:
+        critic = _policy(critic_settings(profile), prm_urls(profile))
+        return CritiquePRM(critic, profile.prm_verdicts, owns_engine=True)
     settings, urls = prm_settings(profile), prm_urls(profile)
     if is_function(settings.model):
         from tts_study.engines.function_prm import FunctionPRM
@@ -195,6 +205,17 @@ def prm_settings(profile: Profile) -> PRMSettings:
         burst=profile.prm_burst,
         chat_template=profile.prm_chat_template,
         **_common(profile, FamilySettings, ModelSettings, MachineSettings),
+    )
+
+
+def critic_settings(profile: Profile) -> PolicySettings:
+    """The settings of a PRM that is a chat model: it samples as the policy does."""
+    profile = profile.resolved()
+    return PolicySettings(
+        model=profile.prm_model,
+        gpu_memory_utilization=profile.prm_memory,
+        chat_template=profile.prm_chat_template,
+        **_common(profile, SamplingSettings, ModelSettings, MachineSettings),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from tts_study.engines.interface import PRM
 from tts_study.problems.labelled import LabelledSolution
 from tts_study.profiles import Profile
+from tts_study.prompts.prm.critique import CRITIQUE
 from tts_study.records import Completion, Problem, SearchResult
 from tts_study.runs import store
 from tts_study.runs.collect import collect
@@ -19,6 +20,7 @@ NAME = "prm-bench"
 # the profile's settings that a PRM's scores depend on
 SETTINGS = ("prm_chat_template", "prm_format", "prm_separator", "dtype", "max_model_len")
 OF_A_POLICY = ("chat_template", "system_prompt")  # and, of a policy that judges itself, on its prompt
+OF_A_CRITIC = ("temperature", "top_p", "max_tokens", "max_thought_tokens")  # and, of one that writes, on its sampling
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,10 @@ async def judge(profile: Profile, solutions: Sequence[LabelledSolution], dataset
 
 def _header(profile: Profile, problems: Sequence[Problem], dataset: str) -> Header:
     settings = profile.settings()
-    names = (*SETTINGS, *(OF_A_POLICY if profile.judges_itself else ()))
+    names = (
+        *SETTINGS, *(OF_A_POLICY if profile.judges_itself else ()),
+        *(OF_A_CRITIC if profile.prm_format == CRITIQUE else ()),
+    )  # fmt: skip
     return {
         "strategy": NAME,
         "prm": describe_prm(profile),

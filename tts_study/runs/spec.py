@@ -12,6 +12,7 @@ from tts_study.engines.checkpoints import describe_model
 from tts_study.errors import UserError
 from tts_study.profiles import PROFILES, Profile, short_name
 from tts_study.prompts.prm import AUTO
+from tts_study.prompts.prm.critique import CRITIQUE
 from tts_study.prompts.prm.self_verify import QUESTION
 from tts_study.records import Problem
 from tts_study.runs import store
@@ -131,6 +132,8 @@ def describe_prm(profile: Profile) -> Header:
     described = describe_model(profile.prm_model)
     if profile.judges_itself:
         described["asked"] = QUESTION if profile.prm_format == AUTO else profile.prm_format
+    if profile.prm_format == CRITIQUE:
+        described["verdicts"] = profile.prm_verdicts
     return described
 
 
