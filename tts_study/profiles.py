@@ -2,7 +2,8 @@
 
 `micro` runs anywhere: tiny models trained for this study, on the micro world's problems. `llama` is the setting of the
 blog "Scaling test-time compute with open models", taken from its repository search-and-learn (`src/sal/config.py`).
-`qwen2.5` and `qwen2.5-math` are the same study with Qwen's ladders and PRM. docs/models.md says what each needs.
+`qwen2.5` and `qwen2.5-math` are the same study with Qwen's ladders and PRM. `smollm2` is for readers without a GPU:
+small chat models on a CPU, which judge themselves. docs/models.md says what each needs.
 Every field can be overridden: `load_profile("micro", temperature=0.7, policy="3b")`.
 """
 
@@ -20,7 +21,7 @@ from tts_study.engines.settings import FamilySettings, MachineSettings, ModelSet
 from tts_study.errors import UserError
 from tts_study.problems.known_datasets import DATASETS
 from tts_study.problems.settings import DataSettings
-from tts_study.prompts.policy import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT, QWEN_MATH_SYSTEM_PROMPT
+from tts_study.prompts.policy import LLAMA3_TEMPLATE, MATH_SYSTEM_PROMPT, QWEN_MATH_SYSTEM_PROMPT, STEPS_PROMPT
 from tts_study.prompts.prm import AUTO
 from tts_study.prompts.prm.self_verify import SELF
 from tts_study.prompts.prm.trl import SEPARATOR, separator_of
@@ -143,6 +144,19 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({
         policies={size: f"Qwen/Qwen2.5-Math-{size.upper()}-Instruct" for size in ("1.5b", "7b", "72b")},
         policy="1.5b",
         **QWEN,
+    ),
+    "smollm2": Profile(
+        name="smollm2",
+        policies={size: f"HuggingFaceTB/SmolLM2-{size.upper()}-Instruct" for size in ("135m", "360m", "1.7b")},
+        policy="135m",
+        prm=SELF,
+        dataset="openai/gsm8k",
+        **DATASETS["openai/gsm8k"],
+        system_prompt=STEPS_PROMPT,
+        temperature=0.8,
+        max_tokens=384,
+        max_step_tokens=96,
+        max_model_len=1024,
     ),
 })  # fmt: skip
 

@@ -35,6 +35,12 @@ Where [answer] is just the final number or expression that solves the problem.""
 # Qwen2.5-Math's, both of its policies and of its PRM
 QWEN_MATH_SYSTEM_PROMPT = r"Please reason step by step, and put your final answer within \boxed{}."
 
+# for small chat models, which follow a short prompt sooner than a long one
+STEPS_PROMPT = (
+    "You solve math problems. Write one short step a paragraph, with a blank line after each. "
+    r"Then write the answer alone, as \boxed{number}."
+)
+
 # Llama 3.1 and 3.2 without tools: the stock template writes today's date, so that the prompt changes every day, and
 # trims messages, so that a continued solution loses its blank line. Here the date is the one that the stock template
 # falls back to, and messages stay as they are.
