@@ -32,7 +32,7 @@ class Assumptions:
     longest: float = _given(2048, PROFILE + ": max_tokens")
     prm_prompt: float = _given(100, f"{GUESS}: template and problem")
     prm_turn: float = _given(12, f"{GUESS}: template around each step in RLHFlow's format")
-    block: float = _given(16, PROFILE + ": block_size, the grain of the prefix cache")
+    block: float = _given(16, PROFILE + ": block_size: only whole blocks are reused from the prefix cache")
     sequences: float = _given(256, PROFILE + ": max_num_seqs")
     tflops: float = _given(989, f"{DATA_SHEET}: dense bf16")
     terabytes: float = _given(3.35, f"{DATA_SHEET}: memory bandwidth, TB/s")

@@ -275,7 +275,7 @@ def test_each_distinct_step_is_one_marker_coloured_by_its_score():
     assert len(colors) == 4
     assert colors[0] == pytest.approx(SCORE_COLORS(0.9)[:3]) and colors[1] == pytest.approx(SCORE_COLORS(0.1)[:3])
     widths = [line.get_linewidth() for line in axes.lines]
-    assert widths[0] == widths[2] > widths[1] == widths[3]  # the chosen way is strong
+    assert widths[0] == widths[2] > widths[1] == widths[3]  # the chosen solution is drawn strong
 
 
 def test_a_way_that_ends_in_a_repetition_is_that_of_its_twin():

@@ -40,7 +40,8 @@ SHORT = {
 
 def add_profile(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--profile", default="micro", help="micro (the default), llama, qwen2.5, qwen2.5-math or smollm2")
+    known = "micro (the default), llama, qwen2.5, qwen2.5-math or smollm2"
+    parser.add_argument("--profile", default="micro", help=known)
     for name, what in OPTIONS.items():
         flag = SHORT.get(name, name).replace("_", "-")
         parser.add_argument(f"--{flag}", dest=name, metavar=flag.upper(), help=what)

@@ -14,7 +14,7 @@ from tts_study.micro.models import CONTEXT
 from tts_study.records import Problem
 
 TEMPERATURES = (1.0, 1.3)  # hot samples have mistakes that the policies seldom make
-CHUNK = 500  # problems sampled at once, and the grain of resuming
+CHUNK = 500  # problems sampled at once; a run that stops resumes after the last whole chunk
 
 
 async def sample_policy(checkpoint: Path, out: Path, *, n_problems: int, seed: int) -> None:

@@ -52,7 +52,7 @@ def search_tree(nodes: Sequence[Node], chosen: int, title: str) -> Figure:
         axes.margins(0.06, 0.06)
         axes.invert_yaxis()
         _draw_keys(figure, below / height, height)
-        figure.text(0.03, (below - 0.1) / height, "The chosen way: step, score, text", va="top", fontsize=10)
+        figure.text(0.03, (below - 0.1) / height, "The chosen solution: step, score, text", va="top", fontsize=10)
         figure.text(0.03, (below - 0.1 - 1.5 * LINE) / height, "\n".join(lines), va="top", fontsize=9.5,
                     family=MONOSPACE, linespacing=LINE * 72 / 9.5 / 1.17)  # fmt: skip
         return finish(figure)

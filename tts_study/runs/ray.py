@@ -1,4 +1,4 @@
-"""A run on many machines: Ray actors with a policy and a PRM each, and a driver that hands out problems.
+"""A run on many machines: Ray actors with a policy and a PRM each, and a driver that distributes the problems.
 
 The driver gives every worker as many problems as keep its engines busy (`workers`), and stores each result in the one
 run file as it comes back (`collect`).
@@ -27,11 +27,11 @@ from tts_study.runs.workers import LIMITS, Limits, Workers
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Be connected to a Ray cluster: the one at `address` or $RAY_ADDRESS, or a new one of this machine alone.
+    """Connect to a Ray cluster: the one at `address` or $RAY_ADDRESS, or else a new one on this machine.
 
-    Ray by itself would join any cluster that a file in /tmp names, and everybody can write such a file. Whoever can
-    connect to a cluster runs code on it: a new one asks for a token (Ray sees to that), and one at an address is shown
-    the token that is at hand, for which Ray alone would want a second variable ($RAY_AUTH_MODE).
+    Without an address Ray would join any cluster that a file in /tmp names, and every user can write such a file.
+    Whoever can connect to a cluster can run code on it. Ray protects a new cluster by a token. At an address, the token
+    that is found here is used; Ray by itself would do so only with $RAY_AUTH_MODE set, too.
 
     Raises:
         UserError: Ray is not installed, or there is no cluster, or it does not accept the token.

@@ -1,8 +1,8 @@
-"""Workers on a Ray cluster: actors that solve problems, and a solver that hands problems out to them.
+"""Workers on a Ray cluster: actors that solve problems, and a solver that distributes problems among them.
 
-Ray restarts a worker whose process or node is lost (`max_restarts`) and repeats its start (`max_task_retries`). By hand
-is what Ray has no word for: time limits, and that a problem is not sent again beside the others, since it may be the
-one that the worker was lost at (`attempts` sends it again, and alone).
+Ray restarts a worker whose process or node is lost (`max_restarts`) and repeats its start (`max_task_retries`). This
+module adds what Ray does not have: time limits, and care with a problem whose worker was lost. That problem may be the
+cause, so it is not sent again beside others (`attempts` sends it again, alone).
 """
 
 import asyncio
@@ -18,18 +18,18 @@ from tts_study.runs.engines import ENGINES
 from tts_study.runs.identity import Identity, check_equal, software
 
 MakeSolver = Callable[[], Awaitable[Solver]]
-STARTS = 3  # of a worker in a row: one that is lost in each of them will be lost in the next, too
+STARTS = 3  # tries to start a worker: one that is lost in each of them is given up
 GOODBYE = 20.0  # seconds that workers get to shut their engines down
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long what a run waits for may take, in seconds; what takes longer is lost.
+    """Time limits in seconds; what takes longer counts as lost.
 
     Attributes:
         place: until the cluster has room for a worker.
         start: until a worker's engines are up.
-        problem: until a worker's reply, with as many problems beside it as the worker has in hand.
+        problem: until a worker's reply, while it works on other problems too.
         run: all of it; what is finished then is kept.
     """
 
@@ -43,11 +43,11 @@ LIMITS = Limits()
 
 
 class WorkerLost(EngineLost):
-    """The worker itself is gone, and not only its engine: Ray restarts it."""
+    """The worker's process is gone, and not only its engine: Ray restarts it."""
 
 
 class Worker:
-    """What runs as an actor: a solver in a process of its own, that does not know of the others."""
+    """What runs as a Ray actor: a solver in a process of its own."""
 
     def __init__(self, make: MakeSolver, identity: Callable[[], Identity], expected: Identity) -> None:
         self._make, self._identity, self._expected = make, identity, expected
@@ -58,7 +58,7 @@ class Worker:
         """Start the engines unless they are up, and report what draws the samples.
 
         Raises:
-            UserError: this worker is not the driver's equal.
+            UserError: this worker has other software or weights than the driver.
         """
         return (await self._started()).sampler
 
@@ -82,7 +82,7 @@ class Worker:
 
 @dataclass(eq=False)
 class _Member:
-    """A worker as the driver sees it: whether its engines are up, and how many problems it has in hand."""
+    """A worker as the driver sees it: whether its engines run, and how many problems it is working on."""
 
     actor: Any
     up: bool = False
@@ -90,7 +90,7 @@ class _Member:
 
 
 class Workers:
-    """A `Solver` that hands problems to the workers of a Ray cluster; Ray must be connected."""
+    """A `Solver` that distributes problems among workers of a Ray cluster; Ray must be connected."""
 
     def __init__(
         self, make: MakeSolver, *, workers: int, each: int, gpus: int = 0, limits: Limits = LIMITS,
@@ -101,7 +101,7 @@ class Workers:
         Args:
             make: makes a worker's solver, in the worker; it is pickled.
             workers: how many there are to be.
-            each: problems that a worker has in hand at a time.
+            each: problems that a worker works on at a time.
             gpus: that each of them needs.
             limits: how long to wait for them.
             identity: what must be the same here and in each worker, where it is called; it is pickled.
@@ -119,7 +119,7 @@ class Workers:
         """Start all workers.
 
         Raises:
-            UserError: one of them does not start, is not this process's equal, or finds no room on the cluster.
+            UserError: one of them does not start, has other software or weights, or finds no room on the cluster.
         """
         import ray
 
@@ -176,13 +176,13 @@ class Workers:
         raise RunStopped(f"no worker is left: {_in_one_line(self._last_reason)}")
 
     async def _reply_to(self, ref: Any, member: _Member) -> SearchResult:
-        """A worker's reply; without one in time it is killed, and Ray restarts it."""
+        """A worker's reply; a worker that does not reply in time is killed, and Ray restarts it."""
         import ray
 
         try:
             result: SearchResult = await _reply(ref, self._limits.problem)
         except TimeoutError:
-            if member.up:  # else another request found out first, and what a second call would kill is the next worker
+            if member.up:  # otherwise another request has killed it, and a second call would kill its successor
                 ray.kill(member.actor, no_restart=False)
             raise WorkerLost(f"a worker did not reply within {self._limits.problem:g} s") from None
         return result
@@ -203,7 +203,7 @@ class Workers:
         await self._notify()
 
     def _restart(self, member: _Member) -> None:
-        """Have no more problems sent to a worker that was lost until Ray has restarted it; the others work on."""
+        """Send no problems to a worker that was lost until Ray has restarted it; the others go on."""
         if member.up and member in self._members:
             member.up = False
             task = asyncio.create_task(self._await_restart(member))
@@ -215,7 +215,7 @@ class Workers:
 
         try:
             await self._prepare(member)
-        except Exception as error:  # whatever it was: after the last worker, every waiting problem ends with it
+        except Exception as error:  # any kind; when no worker is left, every waiting problem ends with this reason
             ray.kill(member.actor)
             self._members.remove(member)
             self._last_reason = error
@@ -227,7 +227,7 @@ class Workers:
 
 
 async def _reply(ref: Any, limit: float) -> Any:
-    """An actor's reply, for which to wait at most `limit` seconds.
+    """An actor's reply, within `limit` seconds.
 
     Raises:
         UserError: the actor raised it.
