@@ -29,6 +29,10 @@ def add_commands(commands: Any) -> None:
     search.add_argument("--ns", type=positive, nargs="+", help="several n, one after the other, in place of --n")
     search.set_defaults(command=_search)
 
+    signals = commands.add_parser("signals", help="sampling with the policy's signals compared with sampling without")
+    _add_search_options(signals)
+    signals.set_defaults(command=_signals)
+
     servers = commands.add_parser("servers", help="engines on servers compared with engines in this process")
     _add_search_options(servers)
     servers.set_defaults(command=_servers)
@@ -106,6 +110,13 @@ def _search(arguments: argparse.Namespace) -> None:
         search.check_budget(n, options)
     benches = run_search_bench(profile, search, options, problems, ns=ns, seed=arguments.seed)
     print(*asyncio.run(benches), sep="\n")
+
+
+def _signals(arguments: argparse.Namespace) -> None:
+    from benchmarks.signals import bench_signals
+
+    profile, problems = _asked(arguments)
+    print(bench_signals(profile, problems, n=arguments.n, seed=arguments.seed))
 
 
 def _servers(arguments: argparse.Namespace) -> None:
