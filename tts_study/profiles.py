@@ -103,6 +103,7 @@ QWEN: Mapping[str, Any] = MappingProxyType({
     "by_policy": {"72b": FOUR_GPUS},
     "aggregation": "prod",  # as its authors score a solution: Zhang et al. 2025 (2501.07301), section 2.2
 })  # fmt: skip
+GSM8K: Mapping[str, Any] = MappingProxyType({"dataset": "openai/gsm8k", **DATASETS["openai/gsm8k"]})
 PROFILES: Mapping[str, Profile] = MappingProxyType({
     "micro": Profile(
         name="micro",
@@ -150,8 +151,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({
         policies={size: f"HuggingFaceTB/SmolLM2-{size.upper()}-Instruct" for size in ("135m", "360m", "1.7b")},
         policy="135m",
         prm=SELF,
-        dataset="openai/gsm8k",
-        **DATASETS["openai/gsm8k"],
+        **GSM8K,
         system_prompt=STEPS_PROMPT,
         temperature=0.8,
         max_tokens=384,

@@ -136,6 +136,18 @@ CHANGES = {
         ("", dict(n_problems=0), "the number of problems must be at least 1"),
         ("", dict(seed=1), ""),
     ],
+    "09_self_verification": [
+        ("*", dict(policies=["3b"], n=16), ""),
+        ("", dict(n=1), ""),
+        ("", dict(n=128), "no run is recorded for best_of_n by 1b at n = 128"),
+        ("", dict(policies=["8b"]), "no run is recorded for best_of_n by 8b at n = 64"),
+        ("", dict(policies="1b"), "policies must be a list such as ['1b', '3b'], and '1b' is not"),
+        ("", dict(aggregation="last"), ""),
+        ("", dict(n_problems=1), "an interval over problems needs two"),
+        ("", dict(seed=1), "no run is recorded for best_of_n by 1b at n = 64, seed 1"),
+        ("", dict(profile_options="temperature=0.5"), "no run is recorded for best_of_n by 1b at n = 64, seed 0 ("),
+        ("", dict(n="64"), "n must be a whole number, and '64' is a str"),
+    ],
 }
 
 
@@ -175,7 +187,7 @@ def changes(parameters: dict) -> str:
 
 
 def test_each_notebook_has_ten_changes():
-    assert sorted(CHANGES) == [path.stem for path in sorted(NOTEBOOKS.glob("0[0-8]*.ipynb"))]
+    assert sorted(CHANGES) == [path.stem for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))]
     assert all(len(changes) >= 10 for changes in CHANGES.values())
 
 
