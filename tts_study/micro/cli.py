@@ -1,4 +1,4 @@
-"""The commands of `python -m tts_study.micro`: train, evaluate, verifiers, claims, problems."""
+"""The commands of `python -m tts_study.micro`: train, evaluate, verifiers, self-judge, claims, problems."""
 
 import argparse
 import asyncio
@@ -42,6 +42,14 @@ def add_commands(commands: Any) -> None:
     verifiers.add_argument("--problems", type=positive, default=100, help="whose recorded completions are judged")
     verifiers.add_argument("--solve", type=positive, default=100, help=f"own solutions; a multiple of {KINDS}")
     verifiers.set_defaults(command=_verifiers)
+
+    judge = commands.add_parser("self-judge", help="train and measure a policy that judges its own steps")
+    judge.add_argument("--policy", required=True, help="that it starts as, such as 3b")
+    judge.add_argument("--out", type=Path, help="its folder; data/micro/verifiers/self-POLICY if not given")
+    judge.add_argument("--seed", type=natural, default=0)
+    judge.add_argument("--problems", type=positive, default=100, help="whose recorded completions are judged")
+    judge.add_argument("--solve", type=positive, default=400, help=f"new problems to solve; a multiple of {KINDS}")
+    judge.set_defaults(command=_self_judge)
 
     claims = commands.add_parser("claims", help="print the tables of docs/claims.md, from the recorded runs")
     claims.set_defaults(command=_claims)
@@ -124,6 +132,25 @@ def _verifiers(args: argparse.Namespace) -> None:
         rows.append(measure_verifier(folder, runs, solved=args.solve))
         print(json.dumps(rows[-1]), flush=True)
     write_quality(rows, args.out)
+
+
+def _self_judge(args: argparse.Namespace) -> None:
+    from tts_study.micro.sampling import sample_policy
+    from tts_study.micro.self_judging import SAMPLED, measure, train_self_judge, write_card
+    from tts_study.runs.store import load
+
+    micro, name = paths.data() / "micro", args.policy
+    out = args.out or micro / "verifiers" / f"self-{name}"
+    samples = paths.root() / "out" / "micro" / f"samples-{name}.jsonl"
+    if not _is_trained(out):
+        samples.parent.mkdir(parents=True, exist_ok=True)
+        asyncio.run(sample_policy(micro / name, samples, n_problems=SAMPLED, seed=args.seed))
+        train_self_judge(micro / name, samples, out, args.seed)
+    recorded = paths.data() / "runs" / "micro"
+    run = load(next(recorded.glob(f"{name}-best_of_n-n*-seed0.jsonl.gz")))
+    rows = measure([micro / name, out], run.of(run.problems[: args.problems]), solved=args.solve)
+    print(*map(json.dumps, rows), sep="\n")
+    write_card(rows, out)
 
 
 def _claims(args: argparse.Namespace) -> None:

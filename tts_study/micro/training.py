@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from tqdm import tqdm
@@ -22,6 +23,8 @@ from tts_study.micro.packing import IGNORE, Batch, Document, pack
 from tts_study.micro.problems import MicroProblem, solutions
 from tts_study.micro.tokenizer import build_tokenizer
 from tts_study.prompts.steps import STEP_SEPARATOR
+
+B = TypeVar("B")  # whatever a loss is computed from
 
 CHECKPOINT_EVERY = 100  # steps
 LOG_EVERY = 50
@@ -84,8 +87,8 @@ def fit(
     model: torch.nn.Module,
     steps: int,
     peak_rate: float,
-    batch_of: Callable[[int], Batch],
-    loss_of: Callable[[Batch], torch.Tensor],
+    batch_of: Callable[[int], B],
+    loss_of: Callable[[B], torch.Tensor],
     folder: Path,
     label: str,
     evaluate: Callable[[], dict] | None = None,

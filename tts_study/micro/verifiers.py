@@ -119,33 +119,40 @@ def measure_verifier(folder: Path, runs: Sequence[Run], *, solved: int) -> dict[
     torch.set_num_threads(1)
     model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = build_tokenizer(CONTEXT)
-    judged: list[tuple[list[float], list[bool]]] = []
+    problems = distinct(generate("validation", "verifiers"), solved)
+    own = np.mean([solves(model, tokenizer, problem) for problem in problems])
+    return {"verifier": folder.name} | quality(judged(model, tokenizer, runs)) | {"own_greedy": round(float(own), 4)}
+
+
+def judged(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, runs: Sequence[Run]
+) -> list[tuple[list[float], list[bool]]]:
+    """The scores of the steps of each recorded completion, and whether each step is right."""
+    found: list[tuple[list[float], list[bool]]] = []
     for run in runs:
         for problem, result in zip(run.problems, run.results, strict=True):
             micro = parse_problem(problem.text)
             written = [list(completion.steps) for completion in result.completions[:COMPLETIONS] if completion.steps]
             documents = [prm_document(tokenizer, micro, steps) for steps in written]
             for steps, (scores, _) in zip(written, step_scores(model, tokenizer, documents), strict=True):
-                judged.append((scores, check_steps(micro, steps)))
-    problems = distinct(generate("validation", "verifiers"), solved)
-    own = np.mean([solves(model, tokenizer, problem) for problem in problems])
-    return {"verifier": folder.name} | quality(judged) | {"own_greedy": round(float(own), 4)}
+                found.append((scores, check_steps(micro, steps)))
+    return found
 
 
-def quality(judged: Sequence[tuple[Sequence[float], Sequence[bool]]]) -> dict[str, Any]:
+def quality(scored: Sequence[tuple[Sequence[float], Sequence[bool]]]) -> dict[str, Any]:
     """The measures of `first_errors.quality`, with four digits, and the number of solutions.
 
     Args:
-        judged: of each solution, the scores of its steps (those after the first error may be missing), and whether
+        scored: of each solution, the scores of its steps (those after the first error may be missing), and whether
             each step is right.
     """
     solutions = [
         first_errors.Judged(first_errors.NO_ERROR if all(labels) else sum(labels), tuple(scores))
-        for scores, labels in judged
+        for scores, labels in scored
     ]
     found = first_errors.quality(solutions)
     names = ("f1", "on_wrong", "on_right", "auroc", "calibration_error")
-    return {"solutions": len(judged)} | {name: round(float(getattr(found, name)), 4) for name in names}
+    return {"solutions": len(scored)} | {name: round(float(getattr(found, name)), 4) for name in names}
 
 
 @torch.inference_mode()
