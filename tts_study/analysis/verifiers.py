@@ -14,6 +14,7 @@ from tts_study.analysis import accuracy
 from tts_study.analysis.grid import Grid
 from tts_study.errors import UserError
 from tts_study.profiles import short_name
+from tts_study.prompts.prm.rlhflow import RLHFLOW
 
 # F1 on ProcessBench's MATH split: Zhang et al. 2025 (arXiv 2501.07301), table 7
 PUBLISHED: Mapping[str, tuple[str, float]] = {
@@ -64,6 +65,11 @@ def own_accuracy(prm: str) -> dict[str, float]:
     """How well a PRM solves problems itself, as a labelled line for a figure; nothing where it was not measured."""
     measured = _measured().get(prm, {})
     return {"the PRM itself": measured["own_greedy"]} if "own_greedy" in measured else {}
+
+
+def self_judge(profile: str) -> tuple[str, str]:
+    """A policy of a profile that judges its own steps, and the format in which it is asked; "" where any policy may."""
+    return ("data/micro/verifiers/self-3b", RLHFLOW.name) if profile == "micro" else ("", "")
 
 
 def _measured() -> dict[str, dict[str, float]]:
