@@ -185,6 +185,12 @@ def test_a_run_says_that_the_policy_judged_and_what_it_was_asked():
     assert spec("majority", prm="self").name == spec("majority").name, "no PRM is asked"
 
 
+async def test_signals_beside_its_questions_are_refused(policy_folder):
+    asked = load_profile("micro", policy=str(policy_folder), prm="self", prm_format="rlhflow", signals=True)
+    with pytest.raises(UserError, match="signals are not kept in a run with --prm self"):
+        await Engines().of(asked, needs_prm=True)
+
+
 # --- on real vLLM ----------------------------------------------------------------------------------------------------
 
 

@@ -153,6 +153,10 @@ def _prm(profile: Profile, policy: "VllmPolicy") -> "AnyPRM":
             raise UserError(f"--prm {SELF} is asked on the policy's engine or servers: leave prm_url out")
         if profile.prm_format == CRITIQUE:
             return CritiquePRM(policy, profile.prm_verdicts, owns_engine=False)
+        if profile.signals:  # in a batch with both, vLLM 0.32 on a CPU reports -inf for those of the signals
+            raise UserError(
+                f"signals are not kept in a run with --prm {SELF}: record them with --strategy majority or another PRM"
+            )
         return SelfPRM(policy, profile.prm_format)
     if profile.prm_format == CRITIQUE:
         critic = _policy(critic_settings(profile), prm_urls(profile))
