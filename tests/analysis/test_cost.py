@@ -2,7 +2,7 @@
 
 import json
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -179,6 +179,8 @@ def test_solutions_without_a_step_are_not_scored():
 def test_seconds_are_shared_out_and_unknown_where_the_run_does_not_tell():
     run = run_of(*[completion("a")] * 4)
     assert seconds_at(run, 1) == 0.5
+    judged = replace(run, header=run.header | {"prm": {"model": "m"}})
+    assert seconds_at(judged, 1) == 0.5 and np.isnan(seconds_at(judged, 1, "majority")), "the PRM took a part of them"
     assert np.isnan(seconds_at(Run(run.header, run.problems, run.results), 1))
 
 

@@ -27,6 +27,7 @@ from tts_study.runs.store import Run
 
 # the kinds of tokens, as columns of arrays: generated, prompt, prompt_cached, scored, scored_cached
 KINDS = tuple(field.name for field in fields(Cost))
+WITHOUT_PRM = ("majority", "pass")  # rules that need no scores
 
 
 def policy_flops(tokens_K: ArrayLike, shape: Shape) -> Floats:
@@ -68,7 +69,7 @@ def tokens_at(run: Run, n: int, rule: Rule) -> Floats:
     share_P_K = np.full_like(tokens_P_K, n / N)
     scored, cached = KINDS.index("scored"), KINDS.index("scored_cached")
     if sampling:
-        judged = rule not in ("majority", "pass")
+        judged = rule not in WITHOUT_PRM
         share_P = [_distinct_share(result, n) if judged else 0.0 for result in run.results]
         share_P_K[:, scored] = share_P_K[:, cached] = share_P
     at_P_K = tokens_P_K * share_P_K
@@ -84,13 +85,18 @@ def longest_context(run: Run) -> int:
     return max(math.ceil(prompt + tokens) for prompt, tokens in zip(prompts, longest, strict=True))
 
 
-def seconds_at(run: Run, n: int) -> float:
-    """Wall-clock seconds a problem that `n` of the run's N completions take: n/N of the run's; NaN if it has none.
+def seconds_at(run: Run, n: int, rule: str = "best") -> float:
+    """Wall-clock seconds a problem that `n` of the run's N completions take: n/N of the run's.
 
     A run searches many problems at once, so this is how long an engine that is kept busy takes, not how long one
     problem would alone; the engines' start is left out.
+
+    Returns:
+        The seconds; NaN if the run has none, or if a PRM took a part of them and `rule` is one that asks none.
     """
-    return float("nan") if run.seconds is None else run.seconds * n / completions_of(run)
+    if run.seconds is None or (rule in WITHOUT_PRM and "prm" in run.header):
+        return float("nan")
+    return run.seconds * n / completions_of(run)
 
 
 def completions_of(run: Run) -> int:

@@ -153,7 +153,7 @@ def build(parts: Iterable[Part], *, aggregation: Aggregation = "last", seed: int
                 raise UserError(f"two runs give {part.strategy} at n = {n}: leave one of them out")
             accuracy_M_n_P[cell] = accuracy_P(part.graded, part.rule, n, aggregation=aggregation, seed=seed)
             tokens_M_n_P_K[cell] = cost.tokens_at(part.run, n, part.rule)
-            seconds_M_n[cell] = cost.seconds_at(part.run, n)
+            seconds_M_n[cell] = cost.seconds_at(part.run, n, part.rule)
     return Grid(parts[0].graded.ids, strategies, ns, accuracy_M_n_P, tokens_M_n_P_K, seconds_M_n)
 
 
