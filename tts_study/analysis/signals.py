@@ -174,14 +174,15 @@ def auroc_within(graded: Graded, values_P_N: ArrayLike) -> Floats:
 def table(graded: Graded, values: Mapping[str, Floats], *, seed: int = 0) -> pd.DataFrame:
     """How well each signal separates right from wrong completions of the same problem, with 95 % intervals.
 
-    Columns signal, auroc (the mean over problems), low, high, problems (those that have both kinds).
+    Columns signal, auroc (the mean over problems), auroc_low, auroc_high, problems (those that have both kinds).
     """
     rows = []
     for name, each_P_N in values.items():
         within_P = auroc_within(graded, each_P_N)
         there_P = within_P[~np.isnan(within_P)]
         band = bootstrap(there_P, seed=seed)
-        rows.append(dict(signal=name, auroc=band.estimate, low=band.low, high=band.high, problems=len(there_P)))
+        band_of = dict(auroc=band.estimate, auroc_low=band.low, auroc_high=band.high)
+        rows.append({"signal": name, **band_of, "problems": len(there_P)})
     return pd.DataFrame(rows)
 
 

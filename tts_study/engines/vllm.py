@@ -14,11 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tts_study.engines import temporary
 from tts_study.engines.background import in_background
 from tts_study.engines.build import be_quiet, on_cpu
 from tts_study.engines.checkpoints import check_weights
-from tts_study.engines.engine import Engine, NextToken, Pooled, Sample, of_token
+from tts_study.engines.engine import LEAST, Engine, NextToken, Pooled, Sample
 from tts_study.engines.processes import SHUTDOWN_SECONDS, shut_down, spawn
 from tts_study.engines.reasons import ROOM, check_guard, oom_kills, why_lost, why_not_started
 from tts_study.engines.room import Machine, check_room, gpu_machine
@@ -259,6 +261,7 @@ class VllmEngine(Engine):
 
 
 def _logprobs(flat: Any) -> tuple[tuple[float, float], ...]:
-    """What `of_token` makes of each token: vLLM lists the sampled one first, and then the likeliest."""
-    each = zip(flat.start_indices, flat.end_indices, strict=True)
-    return tuple(of_token(flat.logprobs[start], flat.logprobs[start + 1 : end]) for start, end in each)
+    """What `of_token` makes of each token, all at once: vLLM lists the sampled one first, and then the likeliest."""
+    values_T_K = np.array(flat.logprobs).reshape(len(flat.start_indices), -1)
+    confidence_T = -np.maximum(values_T_K[:, 1:], LEAST).mean(axis=1)
+    return tuple(zip(values_T_K[:, 0].tolist(), confidence_T.tolist(), strict=True))
