@@ -64,11 +64,13 @@ def accuracy_against_price(options: pd.DataFrame, price: str, title: str, *, fro
         title: of the figure.
         frontier: the options that no other beats, as of `frontier.pareto`.
     """
-    colors, drawn = policy_colors(list(options["policy"].unique())), looks(options["method"])
+    colors = policy_colors(list(options["policy"].unique()))
+    options = options.dropna(subset=[price])
+    drawn = looks(options["method"])
     with style():
         figure, axes = plt.subplots(figsize=(WIDTH, 5.4), layout="constrained")
         axes.step(frontier[price], frontier["accuracy"], where="post", color="0.75", lw=5, zorder=1)
-        for (policy, method), rows in options.dropna(subset=[price]).groupby(["policy", "method"], sort=False):
+        for (policy, method), rows in options.groupby(["policy", "method"], sort=False):
             axes.plot(rows[price], rows["accuracy"], color=colors[policy], marker=drawn[method].marker, lw=1.6, ms=7)
             if len(rows) > 1:
                 axes.fill_between(rows[price], rows["low"], rows["high"], color=colors[policy], alpha=0.12, lw=0)

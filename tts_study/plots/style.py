@@ -27,6 +27,11 @@ LABELS = {
     "single": "Best single strategy",
     "compute_optimal": "Compute-optimal (oracle difficulty)",
     "compute_optimal_predicted": "Compute-optimal, predicted",
+    "mean_logprob": "Log-probability a token",
+    "sum_logprob": "Log-probability of all",
+    "confidence": "Confidence",
+    "lowest_step": "Confidence, lowest step",
+    "last_step": "Confidence, last step",
 }
 PALETTE = sns.color_palette("colorblind")
 # the colour and the marker of common methods, the same in all figures; the others take what is left
