@@ -57,7 +57,7 @@ def run_kills(kills: int, *, seed: int, longest: float, more: Sequence[str]) -> 
             problems += len(store.load(out / "run.jsonl").problems)  # it refuses a problem that is there twice
     what = ", ".join(f"{count} × {name}" for name, count in victims.most_common())
     return (
-        f"| SIGKILL at random moments, real vLLM | {kills} ({what}) | {runs} runs completed, {problems} problems, each "
+        f"| SIGKILL at random moments, real vLLM | {kills} ({what}) | {runs} run{'s' * (runs != 1)} completed, {problems} problems, each "
         f"exactly once; the last process of a killed run was gone after {slowest:.0f} s |"
     )
 
