@@ -55,9 +55,10 @@ def run_kills(kills: int, *, seed: int, longest: float, more: Sequence[str]) -> 
             slowest = max(slowest, waited)
             runs += 1
             problems += len(store.load(out / "run.jsonl").problems)  # it refuses a problem that is there twice
+    completed = f"{runs} run{'s' * (runs != 1)} completed"
     what = ", ".join(f"{count} × {name}" for name, count in victims.most_common())
     return (
-        f"| SIGKILL at random moments, real vLLM | {kills} ({what}) | {runs} runs completed, {problems} problems, each "
+        f"| SIGKILL at random moments, real vLLM | {kills} ({what}) | {completed}, {problems} problems, each "
         f"exactly once; the last process of a killed run was gone after {slowest:.0f} s |"
     )
 

@@ -17,6 +17,7 @@ from typing import Any, get_args
 from tts_study import paths
 from tts_study.engines import user_code
 from tts_study.engines.checkpoints import HUB_NAME
+from tts_study.engines.ports import server_urls
 from tts_study.engines.settings import FamilySettings, MachineSettings, ModelSettings, PairSettings, SamplingSettings
 from tts_study.errors import UserError
 from tts_study.problems.known_datasets import DATASETS
@@ -249,12 +250,16 @@ def _checked(setting: Field[Any], value: Any) -> Any:
         value = str(value).replace("\\n", "\n").replace("\\t", "\t")  # as it is typed in a shell
         if not value:
             raise UserError(f"{name} must not be empty: leave it out for the usual one")
+    if limits.get("urls"):
+        server_urls(str(value))  # here already: a notebook's options are stored, and must not contain a password
     kind = next((k for k in get_args(setting.type) if k is not NoneType), setting.type)
     checked = typed(name, value, kind)
     if kind is int and checked < 1:
         raise UserError(f"{name} must be at least 1, and {value!r} is not")
     if kind is float and "zero" in limits and not 0 <= checked < float("inf"):
         raise UserError(f"{name} must be 0 ({limits['zero']}) or more, and {value!r} is not")
+    if kind is float and checked > limits.get("most", checked):
+        raise UserError(f"{name} must be at most {most:g}, and {value!r} is not")
     if kind is float and "zero" not in limits and not 0 < checked <= most:
         raise UserError(f"{name} must lie above 0 and be at most {most}, and {value!r} does not")
     if checked not in (choices := limits.get("choices", (checked,))):

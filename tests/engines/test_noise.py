@@ -45,6 +45,7 @@ def test_the_positions_of_one_seed_are_as_random_as_the_seeds():
 @pytest.mark.parametrize("value", [
     7, "7", [], [7], [7, 1.0, 2], ["7", 1.0], [7, "1"], [7.5, 1.0], [True, 1.0], [7, True], [-1, 1.0], [2**63, 1.0],
     [7, 0.0], [7, -1.0], [7, float("nan")], [7, float("inf")], {"seed": 7}, [[7], 1.0], [None, None], 0, "", False,
+    [7, 1e39], [7, 10**9], [7, 1e-40], [7, 5e-324],  # as float32: infinite, no number, or about 0
 ])  # fmt: skip
 def test_malformed_noise_is_refused_where_a_request_comes_in(value):
     with pytest.raises(ValueError, match="seeded_noise must be a seed .* and a temperature"):
@@ -88,7 +89,7 @@ def test_requests_are_followed_when_they_move_and_leave():
 
 
 def test_a_nucleus_is_left_to_vllm_and_so_is_greedy_decoding():
-    for left in (sampling(5, 0.8, top_p=0.9), sampling(5, 0.0)):
+    for left in (sampling(5, 0.8, top_p=0.9), sampling(5, 0.0), sampling(5, 1e-6)):
         assert with_noise(left) == left
     taken = SamplingParams(**with_noise(sampling(5, 0.8)))
     assert taken.temperature == 0 and taken.seed is None and taken.extra_args == {"seeded_noise": (5, 0.8)}

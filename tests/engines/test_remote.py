@@ -24,6 +24,7 @@ from tts_study.engines import ports, replies, serving
 from tts_study.engines import servers as transport
 from tts_study.engines.keys import EveryPath
 from tts_study.engines.policy import sample_seeds
+from tts_study.engines.ports import check_places
 from tts_study.engines.remote import PLAIN, RemotePolicy, RemotePRM, weights_name
 from tts_study.engines.self_prm import SelfPRM
 from tts_study.engines.settings import PolicySettings, PRMSettings
@@ -322,9 +323,10 @@ async def refusal(engine):
 
 async def test_a_server_that_is_not_there_is_reported_at_once(serve, policy_folder):
     fake, gone = await serve(policy_folder), await serve(policy_folder)
+    policy, address = policy_on(policy_folder, fake, gone, patience=60), gone.url
     await gone.server.close()
-    reported = await refusal(policy_on(policy_folder, fake, gone, patience=60))
-    assert gone.url in reported and "tts-study serve" in reported
+    reported = await refusal(policy)
+    assert address in reported and "tts-study serve" in reported
 
 
 async def test_a_wrong_model_is_reported_with_what_is_there(serve, policy_folder, prm_folder):
@@ -406,11 +408,30 @@ async def test_a_server_of_embeddings_is_no_prm(serve, prm_folder, monkeypatch):
     assert "not a PRM" in await refusal(prm_on(prm_folder, fake))
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://a", "http://", "", "http://me:secret@host:1"])
+@pytest.mark.parametrize("url", [
+    "localhost:8000", "ftp://a", "http://", "", "http://me:secret@host:1", "ftp://me:secret@a", "http://me:secret@[::1",
+    "http://me:secret@host?x=1", "http://h/me:secret@a", "http://[::1", "http://h:99999", "http://h:x", "http://h:-1",
+    "http://h:0", "http:// h", "http://a b:80", "http://..", "http://*:80", "http://\udcff", "http://h/a b",
+    "http://\u2100:80", f"http://{'a.' * 999}a",
+])  # fmt: skip
 def test_what_is_no_url_is_refused_and_passwords_are_not_reported(policy_folder, url):
     with pytest.raises(UserError) as caught:
         RemotePolicy(PolicySettings(model=str(policy_folder)), [url])
-    assert "secret" not in str(caught.value)
+    assert "secret" not in str(caught.value) and "URL" in str(caught.value) and len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("host", [
+    "", " ", "a b", "[::1]", "x" * 5000, "http://h", "me:secret@h", "\udcff", "-x", "*", "a..b", "127.0.0.1:80",
+])  # fmt: skip
+def test_a_host_that_cannot_be_is_refused_before_anything_starts(host):
+    with pytest.raises(UserError, match="--host") as caught:
+        check_places(host, [8000])
+    assert "secret" not in str(caught.value) and len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "node-7", "node_7.cluster.local.", "bücher.example"])
+def test_hosts_that_can_be_are_taken(host):
+    check_places(host, [8000])
 
 
 async def test_an_openai_base_url_will_do(serve, policy_folder):

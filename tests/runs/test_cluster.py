@@ -121,6 +121,15 @@ class Running:
         return await self.solver.solve(problem)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_token(tmp_path_factory):
+    """Ray keeps the token of a cluster that it starts in a folder of the tests, and not with the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_AUTH_TOKEN", raising=False)
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path_factory.mktemp("ray") / "auth_token"))
+        yield
+
+
 @pytest.fixture(scope="module")
 def one_node():
     """A cluster of one node, with room for two workers."""

@@ -21,6 +21,7 @@ from tts_study.errors import RunStopped, UserError
 from tts_study.records import Completion, Cost, Node, Problem, SearchResult
 from tts_study.runs import store
 from tts_study.runs.export import published_rows, write
+from tts_study.runs.find import find_runs
 
 HEADER = {"n": 2, "seed": 0}
 PROBLEMS = tuple(Problem(f"p{i}", f"What is {i}?", "5") for i in range(40))
@@ -96,12 +97,13 @@ OF_COMPLETIONS = [
     ("steps", "2+3=5"), ("steps", [3]), ("steps", None), ("tokens", -5), ("tokens", 1.5), ("tokens", True),
     ("finished", 1), ("scores", [1.5]), ("scores", [float("nan")]), ("scores", ["high"]), ("scores", [[0.5]]),
 ]  # fmt: skip
-OF_PROBLEMS = [("id", ["a"]), ("id", 3), ("text", None), ("answer", 5), ("level", "1"), ("subject", 2)]
+HUGE = 10**400  # a number that JSON can hold, and no table
+OF_PROBLEMS = [("level", HUGE), ("id", ["a"]), ("id", 3), ("text", None), ("answer", 5), ("level", "1"), ("subject", 2)]
 OF_TREES = [
     ("parent", [None, 1]), ("parent", [1, 0]), ("parent", [None, -1]), ("parent", [None, 9]), ("parent", [0, 0]),
     ("tokens", [3, -2]), ("text", ["a"]), ("text", "ab"), ("score", [0.5, 2]), ("value", [0.5, float("inf")]),
     ("fate", ["kept", "lost"]), ("fate", ["kept", ["kept"]]), ("fate", ["kept", "duplicate"]), ("twin", [None, 0]),
-    ("ahead", [0, -1]), ("ahead", None),
+    ("ahead", [0, -1]), ("ahead", None), ("tokens", [3, HUGE]), ("value", [0.5, HUGE]),
 ]  # fmt: skip
 
 
@@ -120,6 +122,8 @@ def refused(path, record):
         *(("problem", *each) for each in OF_PROBLEMS),
         *(("tree", *each) for each in OF_TREES),
         *(("whole", *each) for each in [("leaves", [7]), ("leaves", [-1]), ("subtree", 0), ("cost", {"generated": -1}),
+                                        ("cost", {"generated": HUGE}), ("subtree", HUGE), ("seconds", -1),
+                                        ("seconds", float("nan")), ("seconds", "1"), ("seconds", HUGE),
                                         ("cost", [1]), ("problem", "p0"), ("tree", [])]),
     ],
 )  # fmt: skip
@@ -133,11 +137,14 @@ def test_a_record_without_a_checksum_is_checked_field_by_field(tmp_path, part, n
     refused(path, record)
 
 
-@pytest.mark.parametrize("name, value", [("strategy", ["best_of_n"]), ("n", "4"), ("shard", 3), ("dataset", [])])
+@pytest.mark.parametrize("name, value", [
+    ("strategy", ["best_of_n"]), ("n", "4"), ("n", -3), ("shard", 3), ("dataset", []), ("dataset", {}), ("policy", {}),
+    ("policy", {"model": 7}), ("prm", {"sha256": "9f"}), ("seed", -1),
+])  # fmt: skip
 def test_a_header_of_other_types_is_refused(tmp_path, name, value):
     path = tmp_path / "run.jsonl"
     path.write_text(json.dumps(HEADER | {name: value}) + "\n")
-    with pytest.raises(UserError, match=f"line 1 is broken .{name} cannot be"):
+    with pytest.raises(UserError, match=rf"line 1 is broken .{name}(\.\w+)? cannot be"):
         store.load(path)
 
 
@@ -149,6 +156,10 @@ def test_a_corrupt_deflate_stream_is_one_sentence(tmp_path, damage):
     path.write_bytes(packed)
     with pytest.raises(UserError, match="cannot read the run"):
         store.load(path)
+    packed[16:40] = damage[:24]
+    path.write_bytes(packed)
+    with pytest.raises(UserError, match="cannot read .*run.jsonl.gz: "):
+        find_runs([tmp_path])
 
 
 def test_pipes_and_devices_are_refused_and_not_waited_for(tmp_path):

@@ -232,6 +232,36 @@ def test_a_verifier_that_fails_or_returns_no_scores_ends_the_run(tmp_path, body,
         asyncio.run(prm.score_solutions(Problem("p", "?", "1"), [("a", "b")]))
 
 
+@pytest.mark.parametrize(
+    "body, reason",
+    [
+        ("return {0.1, 0.9}", "for 2 steps: it has to return"),  # a set has an order of its own
+        ("return {0.1: 0, 0.9: 1}", "for 2 steps: it has to return"),
+        ("while True: yield 0.5", "for 2 steps: it has to return"),
+        ("yield 0.5; 1 / 0", "failed: ZeroDivisionError"),
+        ("raise SystemExit(0)", "failed: SystemExit: 0"),
+    ],
+)
+def test_a_verifier_that_has_no_order_no_end_or_exits_ends_the_run(tmp_path, body, reason):
+    (tmp_path / "bad.py").write_text(f"def bad(problem, steps):\n    {body}\n")
+    prm = FunctionPRM(f"{tmp_path}/bad.py:bad")
+    with pytest.raises(UserError, match=re.escape(reason)):
+        asyncio.run(prm.score_solutions(Problem("p", "?", "1"), [("a", "b")]))
+
+
+def test_a_file_of_ones_own_that_exits_when_it_is_read_is_told(tmp_path):
+    (tmp_path / "script.py").write_text("def v(problem, steps):\n    return [1] * len(steps)\n\n\nexit(0)\n")
+    with pytest.raises(UserError, match="cannot read .*script.py: SystemExit: 0"):
+        asyncio.run(FunctionPRM(f"{tmp_path}/script.py:v").start())
+
+
+def test_scores_of_numpy_are_numbers(tmp_path):
+    body = "import numpy\n\n\ndef v(problem, steps):\n    return numpy.full(len(steps), 0.5, numpy.float32)\n"
+    (tmp_path / "v.py").write_text(body)
+    scored = asyncio.run(FunctionPRM(f"{tmp_path}/v.py:v").score_solutions(Problem("p", "?", "1"), [("a", "b")]))
+    assert scored.step_scores == ((0.5, 0.5),) and {type(score) for score in scored.step_scores[0]} == {float}
+
+
 def test_the_last_step_is_scored_with_those_before_it(tmp_path):
     (tmp_path / "length.py").write_text("def length(problem, steps):\n    return [i / 10 for i in range(len(steps))]\n")
     prm = FunctionPRM(f"{tmp_path}/length.py:length")

@@ -58,7 +58,8 @@ def main(
     except OSError as error:
         if not error.filename:  # a bug of this package, and not a file that cannot be read or written
             raise
-        print(f"{prog}: {error.filename}: {error.strerror}: check the path and its permissions", file=sys.stderr)
+        where = one_line(os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename))
+        print(f"{prog}: {where}: {error.strerror}: check the path and its permissions", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\n{prog}: interrupted; what was done is kept, and the same command resumes there", file=sys.stderr)

@@ -131,5 +131,5 @@ def quantity(text: str | None, units: dict[str, float] | dict[str, int], option:
         value = 0.0
     if not 0 < value < math.inf:
         raise UserError(f"{option} must be a positive number with one of the units {', '.join(filter(None, units))}, "
-                        f"and {text!r} is not")  # fmt: skip
+                        f"and {text!r:.40} is not")  # fmt: skip
     return value

@@ -5,8 +5,9 @@ The function takes a `Problem` and the steps of a solution, and returns a score 
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from tts_study.engines import user_code
@@ -63,15 +64,19 @@ class FunctionPRM:
             scores: Any = self._function(problem, steps)
             if inspect.isawaitable(scores):
                 scores = await scores
-        except Exception as error:
+            # a generator may fail, or never end; a set and a dictionary have no order to go by
+            ordered = isinstance(scores, Iterable) and not isinstance(scores, Set | Mapping)
+            found = tuple(map(_plain, islice(scores, len(steps) + 1))) if ordered else ()
+        except user_code.FAILURES as error:
             raise UserError(f"the verifier {self.name} failed: {type(error).__name__}: {error}") from error
-        try:
-            found = tuple(scores)
-        except TypeError:
-            found = ()
         if len(found) != len(steps) or not all(map(is_score, found)):
             raise RunStopped(
                 f"the verifier {self.name} returned {scores!r:.60} for {len(steps)} steps: it has to return a number "
                 "from 0 to 1 for each of them"
             )
         return tuple(map(float, found))
+
+
+def _plain(score: Any) -> Any:
+    """A score of numpy or torch as Python's own number; anything else as it is."""
+    return score.item() if hasattr(score, "item") else score

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 
+from tts_study.engines.ports import server_url
 from tts_study.engines.replies import API_KEY, Unavailable, read_content, read_json, stranger
 from tts_study.errors import RunStopped, UserError, one_line
 
@@ -75,7 +75,7 @@ class Servers:
         Raises:
             UserError: one of the URLs is invalid.
         """
-        self.servers = [Server(_checked(url)) for url in dict.fromkeys(urls)]
+        self.servers = [Server(url) for url in dict.fromkeys(map(server_url, urls))]
         self._timeout, self._patience, self._heard = timeout, patience, heard
         self._room = {server.url: asyncio.Semaphore(connections) for server in self.servers}
         self._jitter = random.Random()  # unseeded: it must differ from process to process, and no result depends on it
@@ -178,12 +178,3 @@ class Servers:
         """Whether every server has failed, and failed only, for as long as patience lasts."""
         now = time.monotonic()
         return all(s.failing_since is not None and now - s.failing_since > self._patience for s in self.servers)
-
-
-def _checked(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise UserError(f"{url!r} is not a server's URL: give one like http://127.0.0.1:8000")
-    if parts.username or parts.password:
-        raise UserError(f"the URL of {parts.hostname} contains a password: put an API key into ${API_KEY} instead")
-    return url.rstrip("/").removesuffix("/v1")

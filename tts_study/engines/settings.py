@@ -2,11 +2,12 @@ r"""The settings of the engines, with their defaults and limits: the one place w
 
 A profile has them all; a policy's and a PRM's engine have those that concern it. A field's metadata limits its value:
 `zero` says what 0 means where 0 is allowed, `most` is the largest value (otherwise 1 for a float), `choices` are all
-values, `escaped` text may be typed as `\n`. Importing this loads neither vLLM nor transformers.
+values, `escaped` text may be typed as `\n`, `urls` are of servers. Importing this loads neither vLLM nor transformers.
 """
 
 from dataclasses import dataclass, field
 
+from tts_study.engines.cpu.sampling import HOTTEST
 from tts_study.prompts.prm import AUTO, FORMATS
 from tts_study.prompts.prm.critique import CRITIQUE
 
@@ -29,7 +30,7 @@ class SamplingSettings:
     """
 
     system_prompt: str = ""
-    temperature: float = field(default=1.0, metadata={"zero": "greedy"})
+    temperature: float = field(default=1.0, metadata={"zero": "greedy", "most": HOTTEST})
     top_p: float = 1.0
     max_tokens: int = 2048
     max_step_tokens: int = 512
@@ -110,8 +111,8 @@ class PairSettings:
     policy_memory: float = 0.45
     prm_memory: float = 0.45
     prm_burst: float = field(default=0.0, metadata={"zero": "at once"})
-    policy_url: str | None = None
-    prm_url: str | None = None
+    policy_url: str | None = field(default=None, metadata={"urls": True})
+    prm_url: str | None = field(default=None, metadata={"urls": True})
 
 
 @dataclass(frozen=True, kw_only=True)

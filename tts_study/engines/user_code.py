@@ -12,6 +12,8 @@ from typing import Any
 
 from tts_study.errors import UserError
 
+# what ends a user's code: an `exit()` in it must not end this process without a word
+FAILURES = (Exception, SystemExit)
 _PREFIX = "tts_study_user_"
 
 
@@ -54,7 +56,7 @@ def load(name: str) -> Any:
         except UserError:
             del sys.modules[module]
             raise
-        except Exception as error:
+        except FAILURES as error:
             del sys.modules[module]
             raise UserError(f"cannot read {path}: {type(error).__name__}: {error}") from error
     return getattr(sys.modules[module], function, None)

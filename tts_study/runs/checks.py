@@ -11,17 +11,22 @@ from typing import Any, get_args
 from tts_study.records import Completion, Cost, Fate, Node, Problem
 
 FATES = set(get_args(Fate))
+LARGEST = 2**53  # up to which a float can be any whole number: larger ones are damage, and tables could not hold them
 OF_HEADER: Mapping[str, type] = {
     "strategy": str, "n": int, "seed": int, "sampler": str, "policy": dict, "prm": dict, "dataset": dict,
     "settings": dict, "search": dict, "shard": dict, "versions": dict,
 }  # fmt: skip
+NAMES = {"policy": "model", "prm": "model", "dataset": "name"}  # what these parts of a header state at least
 
 
 def check_header_types(header: Mapping[str, Any]) -> None:
     """What a header states has its type; it need not state everything."""
     for name, kind in OF_HEADER.items():
         if name in header:
-            check_all(name, [header[name]], kind)
+            check_all(name, [header[name]], kind, least=1 if name == "n" else 0, most=math.inf)
+    for part, name in NAMES.items():
+        if part in header:
+            check_all(f"{part}.{name}", [header[part].get(name)], str)
 
 
 def check_problem(problem: Problem) -> None:
@@ -81,7 +86,12 @@ def check_list(name: str, values: Any) -> list[Any]:
     return list(values)
 
 
-def check_all(name: str, values: Sequence[Any], *kinds: type, least: float = -math.inf, most: float = math.inf) -> None:
+def check_seconds(seconds: Any) -> None:
+    """A time is a number, and not negative; it may be missing."""
+    check_all("seconds", [seconds], int, float, NoneType, least=0)
+
+
+def check_all(name: str, values: Sequence[Any], *kinds: type, least: float = -LARGEST, most: float = LARGEST) -> None:
     """Make sure that values are of one of the kinds, and that numbers are finite and within limits."""
     types = set(map(type, values))
     if all(issubclass(each, kinds) and (each is not bool or bool in kinds) for each in types):

@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from tts_study.engines.background import in_background
+from tts_study.engines.ports import server_urls
 from tts_study.engines.settings import (
     FamilySettings,
     MachineSettings,
@@ -177,16 +178,12 @@ def _prm(profile: Profile, policy: "VllmPolicy") -> "AnyPRM":
 
 def policy_urls(profile: Profile) -> list[str]:
     """The URLs of the policy's servers; empty if it runs in this process."""
-    return _urls(profile.policy_url, POLICY_URL)
+    return server_urls(profile.policy_url or os.environ.get(POLICY_URL, ""))
 
 
 def prm_urls(profile: Profile) -> list[str]:
     """The URLs of the PRM's servers; empty if it runs in this process."""
-    return _urls(profile.prm_url, PRM_URL)
-
-
-def _urls(given: str | None, variable: str) -> list[str]:
-    return [url.strip() for url in (given or os.environ.get(variable, "")).split(",") if url.strip()]
+    return server_urls(profile.prm_url or os.environ.get(PRM_URL, ""))
 
 
 def policy_settings(profile: Profile) -> PolicySettings:

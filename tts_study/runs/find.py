@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,6 +46,6 @@ def header_of(path: Path) -> Header | None:
             header = json.loads(file.readline())
     except (ValueError, RecursionError, EOFError):
         return None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    except (OSError, zlib.error) as error:
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     return header if isinstance(header, dict) and all(name in header for name in NAMED) else None

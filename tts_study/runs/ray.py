@@ -38,6 +38,8 @@ def connected(address: str | None) -> Iterator[None]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS")
+    if "@" in (address or ""):
+        raise UserError("the address of a Ray cluster has no name and no password: it takes a token (docs/cluster.md)")
     token = has_token()
     if address and token:
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is imported

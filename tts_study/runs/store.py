@@ -29,7 +29,7 @@ from tts_study import paths
 from tts_study.engines.checkpoints import relative
 from tts_study.errors import RunStopped, UserError
 from tts_study.records import OWN_SAMPLER, Problem, SearchResult
-from tts_study.runs.checks import check_header_types
+from tts_study.runs.checks import check_header_types, check_seconds
 from tts_study.runs.lines import read_line, read_result, write_line, write_result
 from tts_study.runs.locks import lock
 
@@ -136,6 +136,7 @@ def load(path: Path) -> Run:
         record, _ = _parsed(path, number, line, needs_sum=summed)
         try:
             problem, result = read_result(record)
+            check_seconds(record.get("seconds"))
         except KeyError as error:
             raise UserError(f"{path}, line {number} is not a problem's result (no {error}): delete the line") from None
         except (TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from vllm.config import VllmConfig
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from tts_study.engines.cpu.sampling import NOISE_ARGUMENT, is_noise
+from tts_study.engines.cpu.sampling import COLDEST, HOTTEST, NOISE_ARGUMENT, is_noise
 
 Row = tuple[int, float, list[int]]  # seed, temperature, tokens so far
 
@@ -33,7 +33,9 @@ class SeededNoise(LogitsProcessor):
         """
         wanted = (sampling_params.extra_args or {}).get(NOISE_ARGUMENT)
         if wanted is not None and not is_noise(wanted):
-            raise ValueError(f"{NOISE_ARGUMENT} must be a seed (0 to 2^63 - 1) and a temperature above 0")
+            raise ValueError(
+                f"{NOISE_ARGUMENT} must be a seed (0 to 2^63 - 1) and a temperature from {COLDEST:g} to {HOTTEST:g}"
+            )
 
     def is_argmax_invariant(self) -> bool:
         """It moves the largest logit: that is its purpose."""

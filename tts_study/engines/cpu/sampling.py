@@ -1,26 +1,27 @@
 """How a request asks vLLM's CPU engine for a sample by our own noise. It imports nothing heavy: clients use it, too."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 # the logits processor, as vLLM's process loads it, and its argument
 NOISE = "tts_study.engines.cpu.noise:SeededNoise"
 NOISE_ARGUMENT = "seeded_noise"
+# temperatures by which logits in float32 can be divided; vLLM itself takes a smaller one for 0
+COLDEST, HOTTEST = 1e-5, 1e5
 
 
 def with_noise(sampling: Mapping[str, Any]) -> dict[str, Any]:
     """A request in terms of our own noise; vLLM draws where decoding is greedy, or from a nucleus that it finds."""
     temperature, top_p, seed = (sampling[name] for name in ("temperature", "top_p", "seed"))
-    if temperature == 0 or top_p < 1:
+    if temperature < COLDEST or top_p < 1:
         return dict(sampling)
     return {**sampling, "temperature": 0.0, "seed": None, "extra_args": {NOISE_ARGUMENT: (seed, temperature)}}
 
 
 def is_noise(value: object) -> bool:
-    """Whether a value is what `with_noise` sends: a seed of 63 bits, and a temperature above 0."""
+    """Whether a value is what `with_noise` sends: a seed of 63 bits, and a temperature that float32 can hold."""
     if not isinstance(value, list | tuple) or len(value) != 2 or any(isinstance(each, bool) for each in value):
         return False
     seed, temperature = value
     is_seed = isinstance(seed, int) and 0 <= seed < 2**63
-    return is_seed and isinstance(temperature, int | float) and 0 < temperature < math.inf
+    return is_seed and isinstance(temperature, int | float) and COLDEST <= temperature <= HOTTEST
