@@ -358,3 +358,8 @@ def test_an_output_that_is_closed_or_full_ends_without_a_traceback(tmp_path):
 def test_what_was_typed_is_cut_where_it_is_shown(capsys, option):
     assert cli.main(["solve", "1+1", *option]) == 2
     assert len(capsys.readouterr().err) < 2500
+
+
+def test_a_question_that_is_not_utf8_is_refused_before_an_engine_starts(capsys):
+    assert cli.main(["solve", "what is \udcff?"]) == 2
+    assert "the question is not UTF-8 text" in capsys.readouterr().err
