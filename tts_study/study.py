@@ -277,8 +277,13 @@ class Study:
         """Answer one question, with real engines.
 
         Raises:
-            UserError: there is no such method or option, or it cannot spend `n`; or the question is too long.
+            UserError: there is no such method or option, or it cannot spend `n`; or the question is too long or is not
+                readable text.
         """
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # typed in a shell as bytes that are no UTF-8: no tokenizer reads it
+            raise UserError(f"the question is not UTF-8 text: {text!a:.60} has half a character, repair it") from None
         found, problem = find(method), Problem("question", text, answer="")
         spec = RunSpec.of(self.profile, found, [problem], n=n, seed=self.seed, options=self._of(found.search, options))
 

@@ -340,3 +340,27 @@ def test_a_file_that_cannot_be_written_is_reported_in_one_line(tmp_path, capsys)
     assert cli.main(["problems", "--out", str(tmp_path / "file" / "p.jsonl")], add_commands=micro_cli.add_commands) == 2
     message = capsys.readouterr().err
     assert str(tmp_path / "file") in message and len(message.splitlines()) == 1
+
+
+def test_an_output_that_is_closed_or_full_ends_without_a_traceback(tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"answer": "1", "prediction": "1"}\n' * 2000)
+    grade = [sys.executable, "-m", "tts_study.cli", "grade", "--explain", str(pairs)]
+    with open("/dev/full", "w") as full:
+        made = subprocess.run(grade, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert made.returncode == 2
+    assert made.stderr.startswith("tts-study: cannot write: No space left on device") and made.stderr.count("\n") == 1
+    with subprocess.Popen(grade, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as piped:
+        piped.stdout.close()
+        assert (piped.stderr.read(), piped.wait()) == (b"", 141)
+
+
+@pytest.mark.parametrize("option", [["--profile", "x" * 9000], ["--set", f"{'x' * 9000}=1"], ["--policy", "x" * 9000]])
+def test_what_was_typed_is_cut_where_it_is_shown(capsys, option):
+    assert cli.main(["solve", "1+1", *option]) == 2
+    assert len(capsys.readouterr().err) < 2500
+
+
+def test_a_question_that_is_not_utf8_is_refused_before_an_engine_starts(capsys):
+    assert cli.main(["solve", "what is \udcff?"]) == 2
+    assert "the question is not UTF-8 text" in capsys.readouterr().err

@@ -249,6 +249,11 @@ def test_a_verifier_that_has_no_order_no_end_or_exits_ends_the_run(tmp_path, bod
         asyncio.run(prm.score_solutions(Problem("p", "?", "1"), [("a", "b")]))
 
 
+def test_a_verifiers_file_that_is_not_there_is_told_before_anything_starts(tmp_path):
+    with pytest.raises(UserError, match="there is no file .*none.py"):
+        FunctionPRM(f"{tmp_path}/none.py:v")
+
+
 def test_a_file_of_ones_own_that_exits_when_it_is_read_is_told(tmp_path):
     (tmp_path / "script.py").write_text("def v(problem, steps):\n    return [1] * len(steps)\n\n\nexit(0)\n")
     with pytest.raises(UserError, match="cannot read .*script.py: SystemExit: 0"):

@@ -167,6 +167,17 @@ def test_a_model_that_ends_in_its_thought_or_does_not_think_is_not_asked_again(t
     assert (one.thought, one.text, one.stop) == (thought, answer, "end") and len(policy.engine.asked) == 1
 
 
+def test_a_model_that_ends_without_a_token_is_not_asked_again(thinking_folder, monkeypatch):
+    policy = thinker(thinking_folder, {})
+
+    async def nothing(prefix, sampling):
+        return Sample((), True, None, 0)
+
+    monkeypatch.setattr(policy.engine, "generate", nothing)
+    (one,) = sampled(policy).generations
+    assert (one.token_ids, one.text, one.stop) == ((), "", "end")
+
+
 def test_a_thought_that_fills_the_context_is_cut(thinking_folder):
     policy = thinker(thinking_folder, {False: "2" * 300})
     (one,) = sampled(policy, prefix=[5] * (256 - 10 - len(policy.prompt(PROBLEM)))).generations

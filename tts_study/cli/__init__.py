@@ -1,13 +1,15 @@
 """The command line, a module for each command. Thin: each command calls one function."""
 
 import argparse
+import errno
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Any, NoReturn
 
@@ -15,7 +17,9 @@ from tts_study.cli import check_gpu, choose, export, grade, merge, prm_bench, re
 from tts_study.errors import OPTIONAL, NotInstalled, UserError, one_line
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as in a shell
-MOST_SHOWN = 4000  # characters of an error
+OUTPUT_CLOSED = 141  # exit code of what a closed pipe ends, as in a shell
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a file that is written to does not say its name
+MOST_SHOWN, LONGEST_WORD = 4000, 300  # characters of an error
 COMMANDS = (run, merge, study, solve, serve, replay, export, grade, choose, prm_bench, check_gpu)
 
 
@@ -47,15 +51,22 @@ def main(
         arguments = parser.parse_args(argv)
         with _interruptible():
             arguments.command(arguments)
+            sys.stdout.flush()  # here, where a disk without room is still reported
     except UserError as error:
-        print(f"{prog}:", one_line(str(error), MOST_SHOWN), file=sys.stderr)
+        shown = re.sub(rf"(\S{{{LONGEST_WORD}}})\S+", r"\1…", str(error))  # such as a name that was typed
+        print(f"{prog}:", one_line(shown, MOST_SHOWN), file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         if error.name not in OPTIONAL:
             raise
         print(f"{prog}: {NotInstalled(error.name)}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
+        return OUTPUT_CLOSED
     except OSError as error:
+        if error.errno in FULL and not error.filename:
+            print(f"{prog}: cannot write: {error.strerror}; make room, and run the same command again", file=sys.stderr)
+            return 2
         if not error.filename:  # a bug of this package, and not a file that cannot be read or written
             raise
         where = one_line(os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename))
@@ -75,7 +86,8 @@ def script() -> NoReturn:
     if code:
         for process in multiprocessing.active_children():  # engines that were just starting
             process.kill()
-        sys.stdout.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
         os._exit(code)
     sys.exit()
 

@@ -20,7 +20,12 @@ class FunctionPRM:
     """A `PRM` that calls a function for each distinct solution."""
 
     def __init__(self, name: str) -> None:
-        """Note the function's name: "my_file.py:name"; its file is not run yet."""
+        """Note the function's name: "my_file.py:name"; its file is not run yet.
+
+        Raises:
+            UserError: there is no such file; it is told before an engine starts.
+        """
+        user_code.digest(user_code.split(name)[0])
         self.name = name
 
     async def start(self) -> None:

@@ -60,7 +60,7 @@ class ThinkingPolicy(VllmPolicy):
     def _thought(self, prefix: Sequence[int], sampled: Generation) -> Generation:
         """What was sampled as a thought that has its end; as it is where the model ended, or the context did."""
         token_ids = sampled.token_ids
-        if sampled.stop == "end" and token_ids[-1] != self._close:
+        if sampled.stop == "end" and token_ids[-1:] != (self._close,):
             thinks = self._opens(prefix) or sampled.text.lstrip().startswith(OPEN)
             return Generation(token_ids, "", "end", _inner(sampled.text)) if thinks else sampled
         end = STEP_SEPARATOR if sampled.stop == "end" else f"\n{CLOSE}{STEP_SEPARATOR}"
