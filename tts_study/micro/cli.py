@@ -43,6 +43,12 @@ def add_commands(commands: Any) -> None:
     verifiers.add_argument("--solve", type=positive, default=100, help=f"own solutions; a multiple of {KINDS}")
     verifiers.set_defaults(command=_verifiers)
 
+    budget = commands.add_parser("label-budget", help="train PRMs on few and many labels, exact ones and by rollouts")
+    budget.add_argument("--seed", type=natural, default=0, help="of the trainings' batches")
+    budget.add_argument("--problems", type=positive, default=100, help="whose recorded completions are judged")
+    budget.add_argument("--out", type=Path, help="file of the trainings; the recorded one if not given")
+    budget.set_defaults(command=_label_budget)
+
     claims = commands.add_parser("claims", help="print the tables of docs/claims.md, from the recorded runs")
     claims.set_defaults(command=_claims)
 
@@ -124,6 +130,20 @@ def _verifiers(args: argparse.Namespace) -> None:
         rows.append(measure_verifier(folder, runs, solved=args.solve))
         print(json.dumps(rows[-1]), flush=True)
     write_quality(rows, args.out)
+
+
+def _label_budget(args: argparse.Namespace) -> None:
+    from tts_study.analysis.label_budget import agreement, curve, differences
+    from tts_study.micro import label_budget
+    from tts_study.micro.rollouts import sample_rollouts
+
+    labelled, out = label_budget.labels_file(), args.out or label_budget.quality_file()
+    if not labelled.exists():
+        policy, most = paths.data() / "micro" / "1b", max(label_budget.BUDGETS)
+        asyncio.run(sample_rollouts(policy, labelled, n_problems=most, seed=1))
+    rows = label_budget.record(out, seed=args.seed, n_problems=args.problems)
+    for table in (agreement(label_budget.label_errors(label_budget.read_labelled())), curve(rows), differences(rows)):
+        print(table.round(3).to_string(), end="\n\n")
 
 
 def _claims(args: argparse.Namespace) -> None:
