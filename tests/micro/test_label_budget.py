@@ -10,7 +10,8 @@ from tts_study.analysis.first_errors import Judged
 from tts_study.errors import UserError
 from tts_study.micro import label_budget as labels
 from tts_study.micro.generate import split_of
-from tts_study.micro.label_budget import Labelled, count, judged_run, read_labelled, read_quality, train_and_judge
+from tts_study.micro.label_budget import Labelled, count, judged_run, read_labelled, read_quality, trained
+from tts_study.micro.label_training import train_and_judge
 from tts_study.micro.packing import IGNORE
 from tts_study.micro.rollouts import judged_document
 from tts_study.plots import quality_against_labels
@@ -55,11 +56,11 @@ def test_a_training_judges_each_completion_up_to_the_step_after_its_first_error(
     assert all(label < len(scores) and all(0 <= score <= 1 for score in scores) for _, label, scores in row["judged"])
 
 
-def test_unknown_labels_and_no_solutions_are_refused():
+def test_unknown_labels_and_more_solutions_than_there_are_are_refused():
     with pytest.raises(UserError, match="unknown labels 'guessed': choose from exact, rollouts"):
-        train_and_judge([RIGHT], "guessed", judged_run(1), seed=0)
-    with pytest.raises(UserError, match="at least one labelled solution"):
-        train_and_judge([], "exact", judged_run(1), seed=0)
+        trained(50, "guessed", seed=0, n_problems=1)
+    with pytest.raises(UserError, match="solutions must be from 1 to 800, and 801 is not"):
+        trained(801, "exact", seed=0, n_problems=1)
     with pytest.raises(UserError, match="kinds must be a list of exact, rollouts, and 'exact' is not"):
         label_budget.of_kinds([{"kind": "exact"}, {"kind": "rollouts"}], "exact")
 

@@ -135,13 +135,14 @@ def _verifiers(args: argparse.Namespace) -> None:
 def _label_budget(args: argparse.Namespace) -> None:
     from tts_study.analysis.label_budget import agreement, curve, differences
     from tts_study.micro import label_budget
+    from tts_study.micro.label_training import record
     from tts_study.micro.rollouts import sample_rollouts
 
     labelled, out = label_budget.labels_file(), args.out or label_budget.quality_file()
     if not labelled.exists():
         policy, most = paths.data() / "micro" / "1b", max(label_budget.BUDGETS)
         asyncio.run(sample_rollouts(policy, labelled, n_problems=most, seed=1))
-    rows = label_budget.record(out, seed=args.seed, n_problems=args.problems)
+    rows = record(out, seed=args.seed, n_problems=args.problems)
     for table in (agreement(label_budget.label_errors(label_budget.read_labelled())), curve(rows), differences(rows)):
         print(table.round(3).to_string(), end="\n\n")
 

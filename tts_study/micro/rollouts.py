@@ -19,6 +19,7 @@ from tts_study.engines.interface import Policy
 from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.settings import PolicySettings
 from tts_study.micro.generate import generate
+from tts_study.micro.label_budget import ROLLOUTS
 from tts_study.micro.models import CONTEXT
 from tts_study.micro.packing import IGNORE, ROW_TOKENS, Document
 from tts_study.micro.problems import MicroProblem
@@ -27,7 +28,6 @@ from tts_study.micro.tokenizer import ASSISTANT, END, USER
 from tts_study.prompts.steps import split_steps
 from tts_study.records import Problem
 
-ROLLOUTS = 8  # continuations of each step
 MOST_STEPS = 16
 AT_ONCE = 128  # problems
 
