@@ -1,4 +1,4 @@
-"""The commands of `python -m tts_study.micro`: train, evaluate, verifiers, claims, problems."""
+"""The commands of `python -m tts_study.micro`: train, evaluate, verifiers, label-budget, claims, problems."""
 
 import argparse
 import asyncio

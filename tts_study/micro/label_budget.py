@@ -109,15 +109,20 @@ def trained(solutions: int, kind: str, *, seed: int, n_problems: int, steps: int
         A row as the recorded ones.
 
     Raises:
-        UserError: there is no such kind of labels, or there are not as many solutions.
+        UserError: there is no such kind of labels, or there are not as many solutions, or PyTorch is not installed.
     """
     labelled = read_labelled()
     if kind not in KINDS:
         raise UserError(f"unknown labels {kind!r}: choose from {', '.join(KINDS)}")
     if not 1 <= solutions <= len(labelled):
         raise UserError(f"solutions must be from 1 to {len(labelled)}, and {solutions} is not")
-    from tts_study.micro.label_training import train_and_judge  # PyTorch: replaying needs none
-
+    try:
+        from tts_study.micro.label_training import train_and_judge
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"training a PRM needs {error.name}, which is not installed here: run `make setup`, or replay the recorded "
+            "trainings with fresh = False"
+        ) from error
     return train_and_judge(labelled[:solutions], kind, judged_run(n_problems), seed=seed, steps=steps)
 
 
