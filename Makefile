@@ -1,6 +1,6 @@
 # make study     run the notebooks with new searches by real models; writes everything to out/study;
 #                all but 07, which searches with four PRMs (make study NOTEBOOKS=07), 09, which samples again with the
-#                policy's signals (NOTEBOOKS=09), and 08, which searches nothing
+#                policy's signals (NOTEBOOKS=09), and 08 and 10, which search nothing
 # make test      the tests, and the notebooks against their committed outputs
 # make lint      ruff, mypy, and who may import whom
 # make read      open JupyterLab; of what the others need, this installs only what replaying recorded runs takes

@@ -31,7 +31,7 @@ from tts_study.runs import store
 from tts_study.runs.engines import ENGINES, POLICY_URL, PRM_URL
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-REDRAWN = ("08",)  # searches nothing: tests/cli/test_changed_parameters.py runs it
+REDRAWN = ("08", "10")  # search nothing, whatever the profile: tests/cli/test_changed_parameters.py runs them
 SEARCHING = [path for path in NOTEBOOKS if not path.name.startswith(REDRAWN)]
 TEXTS = ("What is $2+3$?", "Find $x$ if $x + 4 = 9$.")
 N = 8  # the notebooks compare budgets of 1, 8 and n

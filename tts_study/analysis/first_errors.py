@@ -131,6 +131,25 @@ def auroc(scores_S: ArrayLike, right_S: ArrayLike) -> float:
     return float((ranks_S[right_S].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
+def f1_draws(judged: Sequence[Judged], drawn_R_P: Floats, threshold: float = THRESHOLD) -> Floats:
+    """F1 in each bootstrap draw of solutions: of `inference.draws`, how often each is in each draw."""
+    return np.asarray(_accuracies(*_hits(judged, threshold), drawn_R_P)[2])
+
+
+def auroc_draws(judged: Sequence[Judged], drawn_R_P: Floats) -> Floats:
+    """The AUROC of steps in each bootstrap draw of solutions; NaN where a draw has no right or no wrong step."""
+    steps = [_steps([each]) for each in judged]
+    solution_S = np.repeat(np.arange(len(judged)), [len(scores) for scores, _ in steps])
+    scores_S, right_S = (np.concatenate(part) for part in zip(*steps, strict=True))
+    order = np.argsort(scores_S, kind="stable")
+    _, first_U = np.unique(scores_S[order], return_index=True)
+    weight_R_S, right_S = drawn_R_P[:, solution_S[order]], right_S[order].astype(bool)
+    right_R_U, wrong_R_U = (np.add.reduceat(weight_R_S * kind, first_U, axis=1) for kind in (right_S, ~right_S))
+    below_R_U = np.cumsum(wrong_R_U, axis=1) - wrong_R_U / 2
+    with np.errstate(invalid="ignore"):
+        return np.asarray((right_R_U * below_R_U).sum(1) / (right_R_U.sum(1) * wrong_R_U.sum(1)))
+
+
 def calibration_error(scores_S: ArrayLike, right_S: ArrayLike) -> float:
     """The expected calibration error in ten equal bins: Guo et al. 2017 (arXiv 1706.04599), equation 3."""
     scores_S, right_S = np.asarray(scores_S, dtype=float), np.asarray(right_S, dtype=bool)

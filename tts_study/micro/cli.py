@@ -1,4 +1,4 @@
-"""The commands of `python -m tts_study.micro`: train, evaluate, verifiers, self-judge, claims, problems."""
+"""The commands of `python -m tts_study.micro`: train, evaluate, verifiers and others."""
 
 import argparse
 import asyncio
@@ -50,6 +50,12 @@ def add_commands(commands: Any) -> None:
     judge.add_argument("--problems", type=positive, default=100, help="whose recorded completions are judged")
     judge.add_argument("--solve", type=positive, default=400, help=f"new problems to solve; a multiple of {KINDS}")
     judge.set_defaults(command=_self_judge)
+
+    budget = commands.add_parser("label-budget", help="train PRMs on few and many labels, exact ones and by rollouts")
+    budget.add_argument("--seed", type=natural, default=0, help="of the trainings' batches")
+    budget.add_argument("--problems", type=positive, default=100, help="whose recorded completions are judged")
+    budget.add_argument("--out", type=Path, help="file of the trainings; the recorded one if not given")
+    budget.set_defaults(command=_label_budget)
 
     claims = commands.add_parser("claims", help="print the tables of docs/claims.md, from the recorded runs")
     claims.set_defaults(command=_claims)
@@ -151,6 +157,21 @@ def _self_judge(args: argparse.Namespace) -> None:
     rows = measure([micro / name, out], run.of(run.problems[: args.problems]), solved=args.solve)
     print(*map(json.dumps, rows), sep="\n")
     write_card(rows, out)
+
+
+def _label_budget(args: argparse.Namespace) -> None:
+    from tts_study.analysis.label_budget import agreement, curve, differences
+    from tts_study.micro import label_budget
+    from tts_study.micro.label_training import record
+    from tts_study.micro.rollouts import sample_rollouts
+
+    labelled, out = label_budget.labels_file(), args.out or label_budget.quality_file()
+    if not labelled.exists():
+        policy, most = paths.data() / "micro" / "1b", max(label_budget.BUDGETS)
+        asyncio.run(sample_rollouts(policy, labelled, n_problems=most, seed=1))
+    rows = record(out, seed=args.seed, n_problems=args.problems)
+    for table in (agreement(label_budget.label_errors(label_budget.read_labelled())), curve(rows), differences(rows)):
+        print(table.round(3).to_string(), end="\n\n")
 
 
 def _claims(args: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ counts as wrong, an error of the kind that such labels have with real models, to
 
 import asyncio
 import json
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from tts_study.engines.interface import Policy
 from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.settings import PolicySettings
 from tts_study.micro.generate import generate
+from tts_study.micro.label_budget import ROLLOUTS
 from tts_study.micro.models import CONTEXT
 from tts_study.micro.packing import IGNORE, ROW_TOKENS, Document
 from tts_study.micro.problems import MicroProblem
@@ -26,7 +28,6 @@ from tts_study.micro.tokenizer import ASSISTANT, END, USER
 from tts_study.prompts.steps import split_steps
 from tts_study.records import Problem
 
-ROLLOUTS = 8  # continuations of each step
 MOST_STEPS = 16
 AT_ONCE = 128  # problems
 
@@ -74,17 +75,25 @@ async def rollouts(policy: Policy, problem: MicroProblem, *, seed: int) -> tuple
 
 
 def read_rollouts(tokenizer: PreTrainedTokenizerFast, file: Path) -> list[Document]:
-    """The solutions with their labels, in the PRM's format: nothing to predict but a verdict after each step."""
+    """The solutions with their labels, those too long for a row left out."""
+    lines = map(json.loads, file.read_text().splitlines())
+    documents = [
+        judged_document(tokenizer, line["problem"], line["steps"], [share > 0 for share in line["shares"]])
+        for line in lines
+    ]
+    return [document for document in documents if len(document.tokens) <= ROW_TOKENS]
+
+
+def judged_document(
+    tokenizer: PreTrainedTokenizerFast, problem: str, steps: Sequence[str], labels: Sequence[bool]
+) -> Document:
+    """A solution in the PRM's format with a label for each step: nothing to predict but a verdict after each."""
     user, assistant, end, plus = map(tokenizer.convert_tokens_to_ids, (USER, ASSISTANT, END, "+"))
     encode = partial(tokenizer.encode, add_special_tokens=False)
-    documents = []
-    for line in map(json.loads, file.read_text().splitlines()):
-        tokens = [user, *encode(line["problem"] + " ")]
-        verdicts = [IGNORE] * len(tokens)
-        for step, share in zip(line["steps"], line["shares"], strict=True):
-            written = [*encode(step), end, assistant]
-            tokens += [*written, plus, end, user]
-            verdicts += [*[IGNORE] * (len(written) - 1), int(share > 0), IGNORE, IGNORE, IGNORE]
-        if len(tokens) - 3 <= ROW_TOKENS:
-            documents.append(Document(tokens[:-3], [IGNORE] * (len(tokens) - 3), verdicts[:-3]))
-    return documents
+    tokens = [user, *encode(problem + " ")]
+    verdicts = [IGNORE] * len(tokens)
+    for step, label in zip(steps, labels, strict=True):
+        written = [*encode(step), end, assistant]
+        tokens += [*written, plus, end, user]
+        verdicts += [*[IGNORE] * (len(written) - 1), int(label), IGNORE, IGNORE, IGNORE]
+    return Document(tokens[:-3], [IGNORE] * (len(tokens) - 3), verdicts[:-3])

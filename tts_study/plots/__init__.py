@@ -2,6 +2,7 @@
 
 from tts_study.plots.curves import accuracy_against_n, accuracy_bars_by_level, accuracy_by_policy
 from tts_study.plots.explorer import Explorer, explorer
+from tts_study.plots.label_budget import quality_against_labels
 from tts_study.plots.optimal import chosen_map
 from tts_study.plots.rivals import accuracy_against_price, small_against_large
 from tts_study.plots.steps import step_heatmap
@@ -22,6 +23,7 @@ __all__ = [
     "chosen_map",
     "explorer",
     "looks",
+    "quality_against_labels",
     "save",
     "search_tree",
     "small_against_large",
