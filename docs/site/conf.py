@@ -8,7 +8,7 @@ extensions = ["myst_nb", "sphinx-mathjax-offline"]  # MathJax comes along: a pag
 root_doc = "README"
 include_patterns = [
     "README.md", "CONTRIBUTING.md", "docs/*.md", "notebooks/*.ipynb",
-    "data/micro/README.md", "data/micro/*/README.md",
+    "data/micro/README.md", "data/micro/*/README.md", "data/micro/verifiers/*/README.md",
 ]  # fmt: skip
 html_theme = "sphinx_book_theme"
 html_theme_options = {"use_download_button": True, "show_navbar_depth": 1, "home_page_in_toc": True}
@@ -40,6 +40,7 @@ docs/*
 CONTRIBUTING
 data/micro/README
 data/micro/*/README
+data/micro/verifiers/*/README
 ```
 """
 
