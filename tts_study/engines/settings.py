@@ -7,10 +7,10 @@ values, `escaped` text may be typed as `\n`, `urls` are of servers. Importing th
 
 from dataclasses import dataclass, field
 
-from tts_study.engines.cpu.sampling import HOTTEST
 from tts_study.prompts.prm import AUTO, FORMATS
 from tts_study.prompts.prm.critique import CRITIQUE
 
+HOTTEST = 1e5  # the largest temperature: logits in float32 are divided by it
 DTYPES = ("bfloat16", "float16", "float32")
 
 

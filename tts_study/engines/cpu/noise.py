@@ -12,7 +12,8 @@ from vllm.config import VllmConfig
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from tts_study.engines.cpu.sampling import COLDEST, HOTTEST, NOISE_ARGUMENT, is_noise
+from tts_study.engines.cpu.sampling import COLDEST, NOISE_ARGUMENT, is_noise
+from tts_study.engines.settings import HOTTEST
 
 Row = tuple[int, float, list[int]]  # seed, temperature, tokens so far
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tts_study.engines.settings import HOTTEST
+
 # the logits processor, as vLLM's process loads it, and its argument
 NOISE = "tts_study.engines.cpu.noise:SeededNoise"
 NOISE_ARGUMENT = "seeded_noise"
-# temperatures by which logits in float32 can be divided; vLLM itself takes a smaller one for 0
-COLDEST, HOTTEST = 1e-5, 1e5
+COLDEST = 1e-5  # the smallest temperature that logits in float32 are divided by; vLLM takes a smaller one for 0
 
 
 def with_noise(sampling: Mapping[str, Any]) -> dict[str, Any]:
