@@ -25,10 +25,7 @@ PUBLISHED: Mapping[str, tuple[str, float]] = {
 }
 MICRO = "data/micro/verifiers/quality.jsonl"
 EXACT = "tts_study/micro/exact.py:exact"  # the micro world's checker, which is right by definition
-PAIRS = (
-    ("best", "majority"), ("weighted", "majority"), ("dvts", "weighted"), ("beam_search", "weighted"),
-    ("particle_filter", "beam_search"), ("rebase", "beam_search"),
-)  # fmt: skip
+PAIRS = (("best", "majority"), ("weighted", "majority"), ("dvts", "weighted"), ("beam_search", "weighted"))
 PERFECT = {"f1": 1.0, "on_wrong": 1.0, "on_right": 1.0, "auroc": 1.0, "calibration_error": 0.0}
 
 
@@ -105,8 +102,8 @@ def dial(found: Mapping[str, Grid], quality: pd.DataFrame, *, seed: int) -> pd.D
 def tests(found: Mapping[str, Grid], quality: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """For each verifier, paired tests of how to use it, corrected for all of them.
 
-    At the largest n: does choosing by the PRM beat voting without it, does a tree search beat weighted voting, does
-    soft selection beat beam search; and is the largest n better for Best-of-N than the smallest.
+    At the largest n: does choosing by the PRM beat voting without it, does a tree search beat weighted voting, does any
+    other search beat beam search; and is the largest n better for Best-of-N than the smallest.
     """
     pairs = {}
     for row in quality.itertuples():
@@ -114,7 +111,8 @@ def tests(found: Mapping[str, Grid], quality: pd.DataFrame, *, seed: int) -> pd.
         by_n = {method: dict(zip(*grid.of(method), strict=True)) for method in grid.strategies}
         ns = sorted(by_n["best"])
         first, last = ns[0], ns[-1]
-        for a, b in PAIRS:
+        others = [name for name in grid.strategies if name not in ("greedy", "pass", *sum(PAIRS, ()))]
+        for a, b in (*PAIRS, *((name, "beam_search") for name in others)):
             if a in by_n and b in by_n:
                 pairs[row.verifier, f"{a}@{last} - {b}@{last}"] = by_n[a][last], by_n[b][last]
         pairs[row.verifier, f"best@{last} - best@{first}"] = by_n["best"][last], by_n["best"][first]
