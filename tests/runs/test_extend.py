@@ -216,6 +216,14 @@ def test_the_pages_verifier_guides_a_run_from_the_command_line(own, monkeypatch,
     assert all(result.cost.scored == 0 for result in run.results)
 
 
+def check_refused(tmp_path, define, body, reason):
+    """A verifier with this body ends the run, and the reason is said."""
+    (tmp_path / "bad.py").write_text(f"{define} bad(problem, steps):\n    {body}\n")
+    prm = FunctionPRM(f"{tmp_path}/bad.py:bad")
+    with pytest.raises(UserError, match=re.escape(reason)):
+        asyncio.run(prm.score_solutions(Problem("p", "?", "1"), [("a", "b")]))
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -226,10 +234,7 @@ def test_the_pages_verifier_guides_a_run_from_the_command_line(own, monkeypatch,
     ],
 )
 def test_a_verifier_that_fails_or_returns_no_scores_ends_the_run(tmp_path, body, reason):
-    (tmp_path / "bad.py").write_text(f"async def bad(problem, steps):\n    {body}\n")
-    prm = FunctionPRM(f"{tmp_path}/bad.py:bad")
-    with pytest.raises(UserError, match=re.escape(reason)):
-        asyncio.run(prm.score_solutions(Problem("p", "?", "1"), [("a", "b")]))
+    check_refused(tmp_path, "async def", body, reason)
 
 
 @pytest.mark.parametrize(
@@ -243,10 +248,7 @@ def test_a_verifier_that_fails_or_returns_no_scores_ends_the_run(tmp_path, body,
     ],
 )
 def test_a_verifier_that_has_no_order_no_end_or_exits_ends_the_run(tmp_path, body, reason):
-    (tmp_path / "bad.py").write_text(f"def bad(problem, steps):\n    {body}\n")
-    prm = FunctionPRM(f"{tmp_path}/bad.py:bad")
-    with pytest.raises(UserError, match=re.escape(reason)):
-        asyncio.run(prm.score_solutions(Problem("p", "?", "1"), [("a", "b")]))
+    check_refused(tmp_path, "def", body, reason)
 
 
 def test_a_verifiers_file_that_is_not_there_is_told_before_anything_starts(tmp_path):

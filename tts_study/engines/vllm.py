@@ -26,7 +26,7 @@ from tts_study.engines.reasons import ROOM, check_guard, oom_kills, why_lost, wh
 from tts_study.engines.room import Machine, check_room, gpu_machine
 from tts_study.engines.settings import EngineSettings
 from tts_study.errors import EngineLost, EngineUnavailable, NotInstalled, UserError
-from tts_study.records import VLLM_SAMPLER
+from tts_study.records import TOP, VLLM_SAMPLER
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -262,6 +262,6 @@ class VllmEngine(Engine):
 
 def _logprobs(flat: Any) -> tuple[tuple[float, float], ...]:
     """What `of_token` makes of each token, all at once: vLLM lists the sampled one first, and then the likeliest."""
-    values_T_K = np.array(flat.logprobs).reshape(len(flat.start_indices), -1)
+    values_T_K = np.array(flat.logprobs, dtype=float).reshape(-1, TOP + 1)  # no rows where nothing was sampled
     confidence_T = -np.maximum(values_T_K[:, 1:], LEAST).mean(axis=1)
     return tuple(zip(values_T_K[:, 0].tolist(), confidence_T.tolist(), strict=True))

@@ -2,7 +2,7 @@
 
 Each run in data/runs/micro-ablations differs in one setting from a recorded run of the micro profile, at the same n and
 on the first `PROBLEMS` problems: temperature (1 otherwise), beam_width (4), lookahead (0) or aggregation (min). Its
-file is named after the setting: temperature_0.6-1b-dvts-n16-seed0.jsonl.gz.
+file is named after the setting: temperature_0.8-1b-dvts-n16-seed0.jsonl.gz.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,13 @@ from tts_study.analysis.accuracy import accuracy_P
 from tts_study.analysis.grading import grade
 from tts_study.analysis.inference import PairedTest, holm, paired_test
 from tts_study.analysis.side_by_side import aggregation_of
+from tts_study.micro.claims import POLICIES
 from tts_study.records import Problem
 from tts_study.runs import store
 from tts_study.strategies import METHODS, SEARCHES
 from tts_study.study import Study
 
 N, PROBLEMS, SEED = 16, 100, 0
-POLICIES = ("1b", "3b")
 Row = tuple[str, str, str]  # setting and value, method, policy
 
 

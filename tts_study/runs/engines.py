@@ -145,23 +145,21 @@ def _wanted(profile: Profile) -> tuple[tuple[PolicySettings, list[str]], tuple[o
 
 
 def _prm(profile: Profile, policy: "VllmPolicy") -> "AnyPRM":
-    from tts_study.engines.critique_prm import CritiquePRM
+    if profile.judges_itself and profile.prm_url:
+        raise UserError(f"--prm {SELF} is asked on the policy's engine or servers: leave prm_url out")
+    if profile.prm_format == CRITIQUE:
+        from tts_study.engines.critique_prm import CritiquePRM
 
+        critic = policy if profile.judges_itself else _policy(critic_settings(profile), prm_urls(profile))
+        return CritiquePRM(critic, profile.prm_verdicts, owns_engine=critic is not policy)
     if profile.judges_itself:
         from tts_study.engines.self_prm import SelfPRM
 
-        if profile.prm_url:
-            raise UserError(f"--prm {SELF} is asked on the policy's engine or servers: leave prm_url out")
-        if profile.prm_format == CRITIQUE:
-            return CritiquePRM(policy, profile.prm_verdicts, owns_engine=False)
         if profile.signals:  # in a batch with both, vLLM 0.32 on a CPU reports -inf for those of the signals
             raise UserError(
                 f"signals are not kept in a run with --prm {SELF}: record them with --strategy majority or another PRM"
             )
         return SelfPRM(policy, profile.prm_format)
-    if profile.prm_format == CRITIQUE:
-        critic = _policy(critic_settings(profile), prm_urls(profile))
-        return CritiquePRM(critic, profile.prm_verdicts, owns_engine=True)
     settings, urls = prm_settings(profile), prm_urls(profile)
     if is_function(settings.model):
         from tts_study.engines.function_prm import FunctionPRM
@@ -201,10 +199,8 @@ def prm_settings(profile: Profile) -> PRMSettings:
     """The settings of a profile's PRM."""
     profile = profile.resolved()
     return PRMSettings(
-        model=profile.prm_model,
-        gpu_memory_utilization=profile.prm_memory,
         burst=profile.prm_burst,
-        chat_template=profile.prm_chat_template,
+        **_of_prm(profile),
         **_common(profile, FamilySettings, ModelSettings, MachineSettings),
     )
 
@@ -212,12 +208,15 @@ def prm_settings(profile: Profile) -> PRMSettings:
 def critic_settings(profile: Profile) -> PolicySettings:
     """The settings of a PRM that is a chat model: it samples as the policy does."""
     profile = profile.resolved()
-    return PolicySettings(
-        model=profile.prm_model,
-        gpu_memory_utilization=profile.prm_memory,
-        chat_template=profile.prm_chat_template,
-        **_common(profile, SamplingSettings, ModelSettings, MachineSettings),
-    )
+    return PolicySettings(**_of_prm(profile), **_common(profile, SamplingSettings, ModelSettings, MachineSettings))
+
+
+def _of_prm(profile: Profile) -> dict[str, Any]:
+    """What a PRM's engine has of its own, whatever it does with the model."""
+    return {
+        "model": profile.prm_model, "gpu_memory_utilization": profile.prm_memory,
+        "chat_template": profile.prm_chat_template,
+    }  # fmt: skip
 
 
 def _common(profile: Profile, *groups: type) -> dict[str, Any]:
