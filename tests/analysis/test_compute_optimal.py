@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tts_study.analysis import compute_optimal
+from tts_study.analysis import compute_optimal, cost
 from tts_study.analysis.compute_optimal import choice_curve, cross_validate, one_level, stratified_folds
 from tts_study.analysis.crossing import gains
 from tts_study.analysis.grid import Grid
@@ -25,7 +25,7 @@ def grid(accuracy_M_n_P, ns=None, strategies=None) -> Grid:
         strategies=tuple(strategies or "abcdefgh"[:M]),
         ns=tuple(ns or (2**i for i in range(n))),
         accuracy_M_n_P=accuracy_M_n_P,
-        tokens_M_n_P_K=np.full((M, n, P, 5), NAN),
+        tokens_M_n_P_K=np.full((M, n, P, len(cost.KINDS)), NAN),
         seconds_M_n=np.full((M, n), NAN),
     )
 
@@ -170,10 +170,10 @@ def test_a_real_difference_between_levels_is_a_gain_over_the_best_single_strateg
 
 def test_the_choice_joins_its_grid_with_the_mean_cost_of_what_it_chose():
     one = grid([[[1, 1, 0, 0]], [[0, 0, 1, 1]]])
-    one = replace(one, tokens_M_n_P_K=np.stack([np.full((1, 4, 5), 10.0), np.full((1, 4, 5), 30.0)]),
+    one = replace(one, tokens_M_n_P_K=np.stack([np.full((1, 4, 7), 10.0), np.full((1, 4, 7), 30.0)]),
                   seconds_M_n=np.array([[1.0], [3.0]]))  # fmt: skip
     chosen = cross_validate(one, [1] * 4, folds([0, 0, 1, 1]))
-    joined = chosen.as_strategy("compute_optimal", extra=2, probe_P_K=np.full((4, 5), 7.0))
+    joined = chosen.as_strategy("compute_optimal", extra=2, probe_P_K=np.full((4, 7), 7.0))
     assert joined.strategies == ("a", "b", "compute_optimal") and joined.ns == (1, 3)
     assert joined.of("compute_optimal") == ((3,), pytest.approx(chosen.accuracy_n_P))
     assert joined.tokens_M_n_P_K[2, 1, :, 0].tolist() == [37, 37, 17, 17]

@@ -2,7 +2,7 @@
 
 import json
 import struct
-from dataclasses import asdict, replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -14,15 +14,15 @@ from tts_study.analysis.estimators import pass_at_k
 from tts_study.engines import shapes
 from tts_study.engines.shapes import Shape, from_config, kv_bytes, shape_of
 from tts_study.errors import UserError
-from tts_study.records import Completion, Cost, Problem, SearchResult
+from tts_study.records import Completion, Cost, Node, Problem, SearchResult
 from tts_study.runs.store import Run
 
 MICRO = ("1b", "3b", "8b", "70b", "prm")
 # 2 layers of 30 weights, an embedding and a head of 20 each
-SMALL = Shape(parameters=100, embedding=20, head=20, tied=False, layers=2, kv_width=2,
+SMALL = Shape(parameters=100, embedding=20, head=20, tied=False, layers=2, query_width=3, kv_width=2,
               weight_bytes=200)  # fmt: skip
-TOKENS = [10, 5, 7, 12, 3]  # generated, prompt, prompt_cached, scored, scored_cached
-SPENT = Cost(*TOKENS)
+SPENT = Cost(generated=10, prompt=5, prompt_cached=7, scored=12, scored_cached=3)
+TOKENS = [*astuple(SPENT), 0, 0]
 
 
 def test_the_policy_computes_its_prompt_and_predicts_and_reads_what_it_generates():
@@ -34,17 +34,23 @@ def test_the_prm_reads_what_it_scores_and_predicts_nothing():
     assert prm_flops(TOKENS, SMALL) == 2 * 60 * 12
 
 
+def test_attention_multiplies_each_query_with_the_keys_and_values_of_its_context_in_each_layer():
+    attending = [*astuple(SPENT), 100, 1000]
+    assert policy_flops(attending, SMALL) - policy_flops(TOKENS, SMALL) == 2 * (2 + 2) * 3 * 100
+    assert prm_flops(attending, SMALL) - prm_flops(TOKENS, SMALL) == 2 * (2 + 2) * 3 * 1000
+
+
 def test_cached_tokens_are_not_computed():
-    free = [10, 5, 700, 12, 300]
+    free = [10, 5, 700, 12, 300, 0, 0]
     assert policy_flops(free, SMALL) == policy_flops(TOKENS, SMALL) and prm_flops(free, SMALL) == prm_flops(
         TOKENS, SMALL
     )
 
 
 def test_a_tied_head_is_part_of_the_parameters_once_and_is_computed():
-    tied = Shape(parameters=80, embedding=20, head=20, tied=True, layers=2, kv_width=2,
+    tied = Shape(parameters=80, embedding=20, head=20, tied=True, layers=2, query_width=3, kv_width=2,
                  weight_bytes=160)  # fmt: skip
-    assert tied.body == 60 and policy_flops([1, 0, 0, 0, 0], tied) == 2 * 80
+    assert tied.body == 60 and policy_flops([1, 0, 0, 0, 0, 0, 0], tied) == 2 * 80
 
 
 def test_flops_are_taken_along_the_last_axis():
@@ -131,12 +137,12 @@ def run_of(*completions: Completion, subtree: int = 1, spent: Cost = SPENT) -> R
 
 
 def spent(run: Run, n: int, method: cost.Rule = "best") -> Cost:
-    return Cost(*tokens_at(run, n, method)[0].tolist())
+    return Cost(*tokens_at(run, n, method)[0, : len(cost.COUNTED)].tolist())
 
 
 def test_all_completions_cost_what_the_run_counted():
     run = run_of(completion("a"), completion("b"), completion("a"))
-    np.testing.assert_allclose(tokens_at(run, 3, "best"), [list(asdict(run.results[0].cost).values())])
+    assert spent(run, 3) == run.results[0].cost
 
 
 def test_of_a_search_a_part_costs_its_part():
@@ -182,6 +188,45 @@ def test_seconds_are_shared_out_and_unknown_where_the_run_does_not_tell():
     judged = replace(run, header=run.header | {"prm": {"model": "m"}})
     assert seconds_at(judged, 1) == 0.5 and np.isnan(seconds_at(judged, 1, "majority")), "the PRM took a part of them"
     assert np.isnan(seconds_at(Run(run.header, run.problems, run.results), 1))
+
+
+def attended(run: Run, n: int) -> list[float]:
+    return tokens_at(run, n, "best")[0, len(cost.COUNTED) :].tolist()
+
+
+def by_hand(*spans: tuple[int, int]) -> int:
+    """Tokens attended to by those between two places of a text, each of them to itself and to all before."""
+    return sum(place + 1 for start, end in spans for place in range(start, end))
+
+
+def test_samples_attend_to_their_prompt_and_to_what_they_generated_before():
+    # a prompt of 6 tokens; the first request computes it, the other its last 2
+    run = run_of(completion("a", tokens=3), completion("b", tokens=5), spent=Cost(8, 8, 4, 22, 0))
+    generated = by_hand((6, 9), (6, 11))
+    prompts = by_hand((2, 6), (2, 6))  # 8 tokens in equal shares of 4, at the ends of the two prompts
+    assert attended(run, 2) == pytest.approx([generated + prompts, 22 * generated / 8])
+    alone = run_of(completion("a", tokens=3), spent=Cost(3, 6, 0, 9, 0))
+    assert attended(alone, 1)[0] == by_hand((0, 9))
+    assert attended(run, 1)[0] == pytest.approx(generated / 2 + by_hand((0, 6))), "one of them, on average"
+
+
+def test_steps_of_a_tree_attend_to_the_prompt_and_to_the_steps_that_they_continue():
+    tree = (
+        Node(None, "a", 4, 0.5, 0.5, "kept"),
+        Node(None, "b", 2, 0.5, 0.5, "pruned", ahead=3),
+        Node(0, "c", 5, 0.5, 0.5, "finished"),
+    )
+    # the prompt has 10 tokens; four requests read 10, 10, 12 and 14, and everything but the first prompt was cached
+    cost_of = Cost(generated=14, prompt=10, prompt_cached=36, scored=7)
+    result = SearchResult("p", (completion("a", "c", tokens=9),), cost_of, tree)
+    run = Run({}, (Problem("p", "?", "1"),), (result,))
+    generated = by_hand((10, 14), (10, 12), (12, 15), (14, 19))
+    prefixes = 10 * (46 / 4 - (10 / 4 - 1) / 2)  # 2.5 tokens at the end of each prefix
+    assert attended(run, 1) == pytest.approx([generated + prefixes, 7 * generated / 14])
+
+
+def test_a_search_that_generated_nothing_attends_to_its_prompt():
+    assert attended(run_of(completion(tokens=0), spent=Cost(0, 5, 0, 0, 0)), 1) == [by_hand((0, 5)), 0]
 
 
 def test_more_than_the_run_has_and_ragged_runs_are_refused():

@@ -16,7 +16,7 @@ GENERATED, SCORED = cost.KINDS.index("generated"), cost.KINDS.index("scored")
 
 
 def shape(body: int) -> Shape:
-    return Shape(parameters=body, embedding=0, head=0, tied=False, layers=1, kv_width=1,
+    return Shape(parameters=body, embedding=0, head=0, tied=False, layers=1, query_width=0, kv_width=1,
                  weight_bytes=2 * body)  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def test_a_search_is_read_off_by_whole_subtrees_only():
     dvts = replace(one, run=run, graded=grade(run.problems, results))
     # one of its two subtrees contains the right answer
     assert build([dvts]).accuracy_M_n_P[0].tolist() == [[0.5, 0.5], [1, 1]]
-    assert build([dvts]).tokens_M_n_P_K[0, 0, 0].tolist() == [8, 12, 0, 20, 0]
+    assert build([dvts]).tokens_M_n_P_K[0, 0, 0, :5].tolist() == [8, 12, 0, 20, 0]
     with pytest.raises(UserError):
         build([replace(dvts, ns=[1])])
 

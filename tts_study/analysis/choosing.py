@@ -140,7 +140,7 @@ def _of_policy(
 
 
 _NO_SHAPE = Shape(
-    parameters=0, embedding=0, head=0, tied=False, layers=0, kv_width=0, weight_bytes=0
+    parameters=0, embedding=0, head=0, tied=False, layers=0, query_width=0, kv_width=0, weight_bytes=0
 )  # of a model that is not available here, or not used, or a function
 
 

@@ -6,8 +6,8 @@ FLOPs. A token that a model computes is multiplied by every weight of its body, 
 logits; a policy that judges itself computes the head once a step, which is left out). The input embedding is a
 look-up. Tokens from a prefix cache are not computed and cost none.
 
-The products of attention with keys and values, 4 · layers · d_attn FLOPs for each token of context, are left out: long
-contexts cost more than is counted here.
+Attention multiplies a computed token's query with the key and then the value of each token before it, in each layer:
+4 · layers · d_attn FLOPs for each token that is attended to (the same section). `contexts` says how many those are.
 """
 
 import math
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tts_study.analysis.accuracy import Rule
+from tts_study.analysis.contexts import contexts
 from tts_study.analysis.estimators import pass_at_k
 from tts_study.analysis.inference import Floats
 from tts_study.engines.shapes import Shape
@@ -25,8 +26,9 @@ from tts_study.errors import UserError
 from tts_study.records import Cost, SearchResult
 from tts_study.runs.store import Run
 
-# the kinds of tokens, as columns of arrays: generated, prompt, prompt_cached, scored, scored_cached
-KINDS = tuple(field.name for field in fields(Cost))
+COUNTED = tuple(field.name for field in fields(Cost))  # generated, prompt, prompt_cached, scored, scored_cached
+# columns of arrays: those, and how many tokens of context all those computed attend to, in the policy and in the PRM
+KINDS = (*COUNTED, "attended", "attended_by_prm")
 WITHOUT_PRM = ("majority", "pass")  # rules that need no scores
 
 
@@ -38,12 +40,12 @@ def policy_flops(tokens_K: ArrayLike, shape: Shape) -> Floats:
         shape: the policy's.
     """
     generated, prompt = _of("generated", tokens_K), _of("prompt", tokens_K)
-    return 2 * shape.body * (generated + prompt) + 2 * shape.head * generated
+    return 2 * shape.body * (generated + prompt) + 2 * shape.head * generated + _attention("attended", tokens_K, shape)
 
 
 def prm_flops(tokens_K: ArrayLike, shape: Shape) -> Floats:
     """FLOPs of the PRM, which may be the policy: it reads what it scores. Arguments as of `policy_flops`."""
-    return 2 * shape.body * _of("scored", tokens_K)
+    return 2 * shape.body * _of("scored", tokens_K) + _attention("attended_by_prm", tokens_K, shape)
 
 
 def tokens_at(run: Run, n: int, rule: Rule) -> Floats:
@@ -65,7 +67,7 @@ def tokens_at(run: Run, n: int, rule: Rule) -> Floats:
     if not 1 <= n <= N:
         raise UserError(f"n = {n} of {N} completions a problem: choose n between 1 and {N}, or run with a larger n")
     sampling = all(result.subtree == 1 for result in run.results)
-    tokens_P_K = np.array([[getattr(result.cost, kind) for kind in KINDS] for result in run.results], dtype=float)
+    tokens_P_K = np.array([[getattr(result.cost, kind) for kind in COUNTED] for result in run.results], dtype=float)
     share_P_K = np.full_like(tokens_P_K, n / N)
     scored, cached = KINDS.index("scored"), KINDS.index("scored_cached")
     if sampling:
@@ -75,7 +77,7 @@ def tokens_at(run: Run, n: int, rule: Rule) -> Floats:
     at_P_K = tokens_P_K * share_P_K
     if sampling:
         _share_prompts(tokens_P_K, at_P_K, n, N)
-    return at_P_K
+    return np.hstack([at_P_K, [_attended(*each, n / N) for each in zip(run.results, at_P_K, strict=True)]])
 
 
 def longest_context(run: Run) -> int:
@@ -109,6 +111,24 @@ def completions_of(run: Run) -> int:
     if len(sizes) != 1:
         raise UserError(f"a run's cost at n needs equally many completions for each problem, and it has {sizes}")
     return sizes[0]
+
+
+def _attended(result: SearchResult, tokens_K: Floats, share: float) -> tuple[float, float]:
+    """Tokens of context that the computed tokens of a problem attend to in all, in the policy and in the PRM.
+
+    Args:
+        result: the whole search's.
+        tokens_K: the tokens of the kinds of `COUNTED` of which that is asked, a part of the search's.
+        share: which part of its requests took them.
+    """
+    mean = contexts(result)
+    generated, prompt, scored = (float(_of(kind, tokens_K)) for kind in ("generated", "prompt", "scored"))
+    prompts = mean.of_prompts(prompt, share * mean.requests)
+    return generated * mean.generated + prompts, scored * mean.generated
+
+
+def _attention(kind: str, tokens_K: ArrayLike, shape: Shape) -> Floats:
+    return 4 * shape.layers * shape.query_width * _of(kind, tokens_K)
 
 
 def _of(kind: str, tokens_K: ArrayLike) -> Floats:

@@ -56,7 +56,7 @@ class MethodRun:
         if self.n == len(found.completions):
             return asked, found
         tokens = cost.tokens_at(self.run, self.n, self.method.rule)[problem]
-        spent = Cost(*(round(float(kind)) for kind in tokens))
+        spent = Cost(*(round(float(kind)) for kind in tokens[: len(cost.COUNTED)]))
         return asked, replace(found, completions=found.completions[: self.n], cost=spent)
 
     @cached_property

@@ -70,9 +70,7 @@ def quality(judged: Sequence[Judged], threshold: float = THRESHOLD) -> Quality:
     return Quality(on_wrong, on_right, f1, auroc(scores_S, right_S), calibration_error(scores_S, right_S))
 
 
-def table(
-    judged: Mapping[str, Sequence[Judged]], threshold: float = THRESHOLD, *, seed: int = 0
-) -> pd.DataFrame:
+def table(judged: Mapping[str, Sequence[Judged]], threshold: float = THRESHOLD, *, seed: int = 0) -> pd.DataFrame:
     """The quality on each split, and F1's mean over them where there are several, with 95 % bootstrap intervals.
 
     Columns split, solutions, wrong (how many of them are), on_wrong, on_right, f1, f1_low, f1_high, auroc,

@@ -32,6 +32,7 @@ class Shape:
         head: weights of the output head: a matrix product for each token that is predicted.
         tied: whether embedding and head are one matrix.
         layers: transformer layers.
+        query_width: query heads times their width: attention multiplies vectors of it with each key and each value.
         kv_width: key-value heads times their width: the KV cache stores two vectors of it for each token and layer.
         weight_bytes: size of the weights.
     """
@@ -41,6 +42,7 @@ class Shape:
     head: int
     tied: bool
     layers: int
+    query_width: int
     kv_width: int
     weight_bytes: int
 
@@ -158,7 +160,7 @@ def from_config(config: Mapping[str, Any], model: str) -> Shape:
     dtype = config.get("dtype") or config.get("torch_dtype") or "bfloat16"
     return Shape(
         parameters=parameters, embedding=matrix, head=matrix, tied=tied, layers=layers,
-        kv_width=kv, weight_bytes=parameters * DTYPE_BYTES.get(dtype, 2),
+        query_width=query, kv_width=kv, weight_bytes=parameters * DTYPE_BYTES.get(dtype, 2),
     )  # fmt: skip
 
 
