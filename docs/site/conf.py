@@ -55,7 +55,7 @@ def add_contents(app, name, source):
 
 
 def describe_figures(app, tree):
-    """Give each figure of a notebook a caption and an alternative text: the title of its section, without the number."""
+    """Give each figure of a notebook a caption and an alternative text: its section's title without the number."""
     for image in list(tree.findall(nodes.image)):
         if image.get("alt") or isinstance(image.parent, nodes.figure):
             continue
