@@ -184,6 +184,8 @@ def test_rows_are_in_the_order_of_names_and_of_numbers_and_what_is_missing_is_a_
     table = pd.DataFrame({"policy": ["8b", "8b", "70b"], "n": [16, 4, 4], "accuracy": [0.5, 0.25, 0.75]})
     of_one = tables.show(table.assign(method="best"), index=["policy", "n"], columns="method")
     assert of_one.index.tolist() == [("8b", 4), ("8b", 16), ("70b", 4)]
+    by_n = tables.show(table.assign(method="best"), index=["n", "policy"], columns="method")
+    assert by_n.index.tolist() == [(4, "8b"), (4, "70b"), (16, "8b")]
     wide = tables.show(table, index="policy", columns="n")
     assert wide.to_dict("index") == {"8b": {16: "50.0", 4: 25.0}, "70b": {16: "-", 4: 75.0}}
     assert tables.show(pd.DataFrame({"solutions": [800.0, None]}))["solutions"].tolist() == ["800.00", "-"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,10 +48,7 @@ def show(
     wide = table.pivot(index=index, columns=columns, values=values)
     if isinstance(columns, str):
         wide = wide[list(dict.fromkeys(table[columns]))]  # as in the table, where pandas would sort them
-    for name in reversed(wide.index.names):
-        place = {value: i for i, value in enumerate(dict.fromkeys(table[name]))}
-        if any(isinstance(value, str) for value in place):
-            wide = wide.sort_index(level=name, key=lambda found, place=place: found.map(place), sort_remaining=False)
+    wide = wide.sort_index(key=lambda level: level.map(_places(table[level.name])))
     return wide.apply(lambda column: _rounded(values, column))
 
 
@@ -60,6 +58,12 @@ def save(table: pd.DataFrame, name: str, folder: Path | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False, float_format="%.6g")
     return path
+
+
+def _places(column: pd.Series) -> dict[Any, int]:
+    """The place of each value of an index: numbers by size, names as the table first has them."""
+    values = list(dict.fromkeys(column))
+    return {value: i for i, value in enumerate(values if isinstance(values[0], str) else sorted(values))}
 
 
 def _rounded(name: str, column: pd.Series) -> pd.Series:
