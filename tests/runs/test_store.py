@@ -102,7 +102,7 @@ def test_a_header_says_what_drew_the_samples_and_another_sampler_does_not_resume
     assert store.load(path).header["sampler"] == "vllm" and store.load(path).header["versions"]
     with store.writing(path, HEADER) as writer:
         writer.drawn_by("vllm")
-        with pytest.raises(UserError, match="was begun with the sampler 'vllm', and this machine has 'gumbel-hash'"):
+        with pytest.raises(UserError, match="was started with the sampler 'vllm', and this machine has 'gumbel-hash'"):
             writer.drawn_by("gumbel-hash")
     assert store.load(path).problems == (pair("a")[0],)
 

@@ -1,4 +1,4 @@
-"""The one look of all figures, and how one is saved.
+"""The style of all figures, and how one is saved.
 
 Every figure is about 9 inches wide with text of 9.5 points or more: legible on a page that shows it 900 pixels wide.
 """
@@ -104,7 +104,7 @@ def legend_columns(labels: Sequence[str], most: int = 4) -> int:
 
 
 def style() -> AbstractContextManager[None]:
-    """The one look of all figures, as a context to draw them in."""
+    """The style of all figures, as a context to draw them in."""
     return plt.rc_context(LOOK)
 
 
