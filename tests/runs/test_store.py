@@ -112,7 +112,7 @@ def test_a_run_that_does_not_name_its_sampler_was_drawn_by_ours(tmp_path):
     assert "sampler" not in store.load(path).header
     with store.writing(path, HEADER) as writer:
         writer.drawn_by("gumbel-hash")
-        with pytest.raises(UserError, match="begun with the sampler 'gumbel-hash'"):
+        with pytest.raises(UserError, match="started with the sampler 'gumbel-hash'"):
             writer.drawn_by("vllm")
     store.check_header(path, HEADER, HEADER | {"sampler": "gumbel-hash"})
     with pytest.raises(UserError, match="sampler is 'gumbel-hash' there and 'vllm' here"):
