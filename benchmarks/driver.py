@@ -78,8 +78,8 @@ class Driven:
 
 
 HEAD = (
-    "| strategy | n | generated | samples | processor s here | tokens/s of the driver | over an H100 that only "
-    "generates | over one that also scores | tokens/s of the policy's scheduler | of the PRM's |\n" + "|---" * 10 + "|"
+    "| strategy | n | tokens | samples | processor s | driver, tokens/s | times an H100 that generates "
+    "| times one that also scores | policy's scheduler, tokens/s | PRM's scheduler, tokens/s |\n" + "|---" * 10 + "|"
 )
 
 

@@ -285,7 +285,7 @@ def main() -> None:
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
     print(
-        "| family | steps compared | scores spread over | largest deviation | of last steps, from the cache "
+        "| family | steps compared | range of scores | largest deviation | of last steps, from the cache "
         "| tokens computed, cached |"
     )
     print("|---|---|---|---|---|---|")

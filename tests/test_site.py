@@ -89,6 +89,17 @@ def test_a_browser_shows_the_pages_at_two_widths_without_a_fault_or_a_page_that_
                 tab.page.close()
 
 
+def test_no_table_scrolls_sideways_at_800_pixels(site):
+    wider = """[...document.querySelectorAll("table.dataframe, .pst-scrollable-table-container")]
+        .filter(table => table.scrollWidth > table.clientWidth + 1).map(table => table.innerText.slice(0, 60))"""
+    with browser_tabs() as open_tab:
+        tab = open_tab(800)
+        wide = (site / f"{name}.html" for name in ("docs/claims", "docs/gpu", "docs/models", "data/micro/prm/README"))
+        for page in [*site.glob("notebooks/*.html"), *wide]:
+            tab.page.goto(page.as_uri())
+            assert tab.page.evaluate(wider) == [], page.name
+
+
 def test_a_search_finds_the_notebook_in_which_a_word_stands(site):
     with browser_tabs() as open_tab:
         tab = open_tab()

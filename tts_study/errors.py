@@ -1,4 +1,4 @@
-"""The errors that are the user's to fix."""
+"""The errors that the user can fix."""
 
 # what each optional package is needed for, and how to get it: replaying recorded runs needs none of them
 OPTIONAL = {
@@ -46,7 +46,7 @@ class EngineUnavailable(UserError):
 
 
 def one_line(text: str, longest: int = 300) -> str:
-    """Somebody else's text as it may be shown: in one line, printable, and not too long."""
+    """External text, made safe to show: in one line, printable, and not too long."""
     shown = "".join(letter if letter.isprintable() else " " for letter in text[: 10 * longest])
     words = " ".join(shown.split())
     return words if len(words) <= longest else words[: longest - 1] + "…"

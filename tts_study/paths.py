@@ -18,7 +18,7 @@ def root() -> Path:
 
 
 def out() -> Path:
-    """The folder of new results, new runs above all."""
+    """The folder of new results, mainly new runs."""
     return Path(os.environ.get(OUT) or root() / "out" / "study")
 
 

@@ -32,10 +32,10 @@ from tts_study.strategies.values import typed
 
 @dataclass(frozen=True, kw_only=True)
 class Profile(DataSettings, FamilySettings, SamplingSettings, ModelSettings, MachineSettings, PairSettings):
-    """What a run needs to know besides its strategy, n and seed: the settings of all rooms, which describe them.
+    """Everything that a run depends on but its strategy, n and seed; each setting is described where it is used.
 
     A model is a checkpoint's folder (relative ones are the project's) or a name on the Hugging Face hub; the PRM may
-    also be a function of one's own, "my_file.py:name".
+    also be a user's function, "my_file.py:name".
 
     Attributes:
         name: the profile's.
@@ -166,7 +166,7 @@ MICRO_WORLD = "data/micro/"
 
 
 def load_profile(profile: str | Profile, options: str = "", **overrides: Any) -> Profile:
-    """A profile with some of its fields replaced, for all policies: what a policy has of its own, too.
+    """A profile with some of its fields replaced, for all policies: also those that a policy sets itself.
 
     Args:
         profile: the name of one of `PROFILES`, or a profile.
@@ -232,7 +232,7 @@ def located(name: str) -> str:
     if name.startswith(MICRO_WORLD) and not (paths.root() / MICRO_WORLD).is_dir():
         raise UserError(
             f"there is no {name} in {paths.root()}: the micro models, problems and recorded runs are in the project's "
-            "repository and not in the installed package; run in a checkout of it, or name models and data of your own"
+            "repository and not in the installed package; run in a checkout of it, or name your own models and data"
         )
     return str(inside) if inside.exists() else name
 
@@ -249,7 +249,7 @@ def _checked(setting: Field[Any], value: Any) -> Any:
     if limits.get("escaped"):
         value = str(value).replace("\\n", "\n").replace("\\t", "\t")  # as it is typed in a shell
         if not value:
-            raise UserError(f"{name} must not be empty: leave it out for the usual one")
+            raise UserError(f"{name} must not be empty: leave it out for the default")
     if limits.get("urls"):
         server_urls(str(value))  # here already: a notebook's options are stored, and must not contain a password
     kind = next((k for k in get_args(setting.type) if k is not NoneType), setting.type)

@@ -139,7 +139,7 @@ class Study:
         check_whole("problem", place)
         if not 0 <= place < len(self.problems):
             last = len(self.problems) - 1
-            raise UserError(f"problem must be from 0 to {last}, and {place} is not: n_problems says how many there are")
+            raise UserError(f"problem must be from 0 to {last}, and {place} is not: n_problems sets their number")
         return self.problems[place]
 
     @property
@@ -320,7 +320,7 @@ class Study:
         spent = tuple(n for n in sorted(set(ns)) if n % width == 0)
         if not spent:
             raise UserError(
-                f"{search.name} can spend none of n = {list(ns)}: give a multiple of its beam_width, {width}"
+                f"{search.name} can use none of n = {list(ns)}: give a multiple of its beam_width, {width}"
             )
         return spent
 

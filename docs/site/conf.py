@@ -3,7 +3,8 @@
 from docutils import nodes
 
 project = "tts-study"
-copyright = "the tts-study authors, Apache-2.0"
+author = "the tts-study authors"
+copyright = f"{author}, Apache-2.0"
 extensions = ["myst_nb", "sphinx-mathjax-offline"]  # MathJax comes along: a page needs no network
 root_doc = "README"
 include_patterns = [
@@ -16,10 +17,12 @@ html_title = "tts-study"
 html_context = {"default_mode": "auto"}
 html_static_path = ["static"]
 html_css_files = ["site.css"]
-html_extra_path = ["index.html"]  # goes on to README.html
+html_extra_path = ["index.html"]  # redirects to README.html
 html_show_sphinx = False
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_code_prompt_show = "Show a solution"  # the only folded cells are solutions of exercises
+nb_code_prompt_hide = "Hide the solution"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header", "mystnb.unknown_mime_type"]
@@ -52,14 +55,14 @@ def add_contents(app, name, source):
 
 
 def describe_figures(app, tree):
-    """Give each figure of a notebook a caption and an alternative text: the title of the section it stands in."""
+    """Give each figure of a notebook a caption and an alternative text: its section's title without the number."""
     for image in list(tree.findall(nodes.image)):
         if image.get("alt") or isinstance(image.parent, nodes.figure):
             continue
         section = image.parent
         while section is not None and not isinstance(section, nodes.section):
             section = section.parent
-        title = section.next_node(nodes.title).astext() if section else "figure"
+        title = section.next_node(nodes.title).astext().lstrip("0123456789. ") if section else "figure"
         image["alt"] = f"Figure: {title}"
         figure = nodes.figure("", align="left")
         tree.set_id(figure)

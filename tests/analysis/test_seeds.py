@@ -64,7 +64,7 @@ def test_a_table_has_a_row_for_each_strategy_and_n_that_all_seeds_have():
 def test_what_cannot_be_compared_is_refused():
     one = grid([[[0.0, 1]]])
     for grids in ([], [one, replace(one, ids=("x", "y"))]):
-        with pytest.raises(UserError, match="same problems"):
+        with pytest.raises(UserError, match="differ in problems"):
             spread_table(grids)
     with pytest.raises(UserError, match="two problems"):
         spread([[1.0]], seed=0)

@@ -120,7 +120,7 @@ def test_replay_takes_folders_of_runs_and_leaves_a_table_and_a_figure(tmp_path, 
     [
         ([], "give folders of runs"),
         (["--dataset", "x.jsonl", "."], "one of the two"),
-        ([".", "--limit", "3"], "--limit is about --dataset"),
+        ([".", "--limit", "3"], "--limit applies only to --dataset"),
         (["no/such/folder"], "there is no no/such/folder"),
     ],
 )
@@ -207,7 +207,7 @@ def test_a_latency_chooses_among_what_was_timed_with_one_problem_alone(two_polic
         "no option is within a latency of 100 ms: the least is 250 ms"
         in choose(capsys, "--runs", two_policies, "--latency", "100ms")[1]
     )
-    assert "one problem at a time" in choose(capsys, "--runs", two_policies / "alone")[1]
+    assert "one problem alone" in choose(capsys, "--runs", two_policies / "alone")[1]
 
 
 @pytest.mark.parametrize(

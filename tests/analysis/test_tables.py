@@ -171,13 +171,24 @@ def test_a_reader_sees_shares_in_percent_and_p_values_that_are_never_zero():
     )
     shown = tables.show(table)
     assert shown["accuracy"].tolist() == [12.3, 100.0] and shown["p_value"].tolist() == ["<0.0001", "0.0457"]
-    assert shown["n"].tolist() == [1, 2] and shown["flops"].tolist() == ["1.23e+05", "1"]
+    assert shown["n"].tolist() == [1, 2] and shown["flops"].tolist() == ["123,456", "1"]
 
 
 def test_a_table_is_turned_with_columns_in_its_own_order():
     table = pd.DataFrame({"method": ["weighted", "best"], "n": [1, 1], "accuracy": [0.25, 0.5]})
     wide = tables.show(table, index="n", columns="method")
     assert list(wide) == ["weighted", "best"] and wide.loc[1].tolist() == [25.0, 50.0]
+
+
+def test_rows_are_in_the_order_of_names_and_of_numbers_and_what_is_missing_is_a_dash():
+    table = pd.DataFrame({"policy": ["8b", "8b", "70b"], "n": [16, 4, 4], "accuracy": [0.5, 0.25, 0.75]})
+    of_one = tables.show(table.assign(method="best"), index=["policy", "n"], columns="method")
+    assert of_one.index.tolist() == [("8b", 4), ("8b", 16), ("70b", 4)]
+    by_n = tables.show(table.assign(method="best"), index=["n", "policy"], columns="method")
+    assert by_n.index.tolist() == [(4, "8b"), (4, "70b"), (16, "8b")]
+    wide = tables.show(table, index="policy", columns="n")
+    assert wide.to_dict("index") == {"8b": {16: "50.0", 4: 25.0}, "70b": {16: "-", 4: 75.0}}
+    assert tables.show(pd.DataFrame({"solutions": [800.0, None]}))["solutions"].tolist() == ["800.00", "-"]
 
 
 def test_a_table_is_saved_beside_its_figure(tmp_path, monkeypatch):

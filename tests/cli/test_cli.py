@@ -191,7 +191,7 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys, data, tmp
 
     monkeypatch.setattr(ENGINES, "of", of)
     assert cli.main([str(argument) for argument in run(data, tmp_path / "out")]) == 130
-    assert "the same command resumes there" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
     assert len((tmp_path / "out" / "run.jsonl").read_text().splitlines()) == 1 + 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -129,7 +129,7 @@ def test_a_bad_row_is_one_clear_sentence(asked, capsys, tmp_path, change, messag
     ("more", "message"),
     [
         (("--threshold", "0"), "must lie between 0 and 1"),
-        (("--threshold", "0.4", "--threshold-from", "a"), "not stand beside"),
+        (("--threshold", "0.4", "--threshold-from", "a"), "cannot be combined with"),
         (("--threshold-from", "c"), "there is no split 'c': choose one of a, b"),
         (("--dataset-split", "c"), "there is no split 'c': choose from a, b"),
     ],

@@ -347,7 +347,7 @@ async def test_other_weights_under_the_same_name_are_refused(serve, policy_folde
     async with policy_on(policy_folder, fake) as policy:
         await policy.start()
     fake.cards[-1]["id"] = weights_name(str(prm_folder))
-    assert "other weights" in await refusal(policy_on(policy_folder, fake))
+    assert "different weights" in await refusal(policy_on(policy_folder, fake))
 
 
 async def test_a_context_that_is_too_small_is_refused(serve, policy_folder):

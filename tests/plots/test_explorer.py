@@ -171,6 +171,17 @@ def test_the_tree_can_be_walked_by_the_keyboard(page, open_tab):
     assert r"\boxed{3}" in tab.page.inner_text("#node")
 
 
+def test_a_step_stays_in_view_when_the_window_changes_its_size(page, open_tab):
+    tab = open_tab()
+    tab.page.goto(page.as_uri())
+    tab.page.wait_for_selector("body[data-ready]")
+    tab.page.focus("[data-node='1']")
+    tab.page.set_viewport_size({"width": 800, "height": 900})
+    tab.page.wait_for_function("document.querySelector('#forest svg').clientWidth < 800")
+    assert HOSTILE in tab.page.inner_text("#node")
+    assert tab.page.evaluate("document.activeElement.dataset.node") == "1"
+
+
 def test_fate_and_rightness_are_shown_by_shape_and_sign_not_by_colour_alone(page, open_tab):
     tab = open_tab()
     tab.page.goto(page.as_uri())

@@ -81,6 +81,15 @@ def test_accuracy_against_n_is_drawn_and_its_labels_lie_apart_on_the_page(baseli
         assert line.sum() > 100, f"no line of {method}"
 
 
+def test_a_legend_of_long_labels_stays_on_the_page():
+    methods = ["majority", "best", "weighted", "beam_search", "dvts", "compute_optimal", "compute_optimal_predicted"]
+    of_one = curve()[lambda table: table["method"] == "best"]
+    figure = plots.accuracy_against_n(pd.concat([of_one.assign(method=name) for name in methods]), {}, "Many")
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 and box.x1 <= figure.bbox.width
+    assert_on_page(figure)
+
+
 def test_accuracy_against_n_says_what_its_axes_are():
     (axes,) = plots.accuracy_against_n(curve(), {"1b greedy": 0.25}, "Accuracy").axes
     assert [t.get_text() for t in axes.get_xticklabels()] == ["1", "4", "16", "64"]
@@ -209,7 +218,15 @@ def test_small_against_large_labels_the_lines_and_keeps_its_labels_apart(tmp_pat
     assert_no_overlap(bounded)
     assert bounded.axes[0].texts[-1].get_text() == "the PRM itself  95.0"
     assert (len(figure.axes[0].collections), len(bounded.axes[0].collections)) == (2, 1), "a bound has no band"
+    assert "--" in [line.get_linestyle() for line in bounded.legends[0].get_lines()], "the legend shows it as drawn"
     assert pixels(figure, tmp_path).std() > 0.05
+
+
+def test_an_axis_of_prices_close_to_each_other_has_several_labels():
+    table = options().assign(flops=lambda all: 1e9 * (1 + all["n"] / 32))
+    figure = plots.accuracy_against_price(table, "flops", "Close", frontier=table.iloc[[0, -1]])
+    low, high = figure.axes[0].get_xlim()
+    assert sum(low <= tick <= high for tick in figure.axes[0].get_xticks()) >= 2
 
 
 @pytest.mark.parametrize("price", ["flops", "memory", "seconds"])

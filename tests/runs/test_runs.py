@@ -272,7 +272,7 @@ async def test_a_run_begun_with_one_sampler_does_not_resume_with_another(tmp_pat
     path, gpu = tmp_path / "run.jsonl", DicePolicy()
     await search(path, PROBLEMS[:3])
     gpu.sampler = "vllm"
-    with pytest.raises(UserError, match="begun with the sampler 'scripted', and this machine has 'vllm'"):
+    with pytest.raises(UserError, match="started with the sampler 'scripted', and this machine has 'vllm'"):
         await search(path, policy=gpu)
     assert (await search(path, PROBLEMS[:3], policy=gpu)).header["sampler"] == "scripted", "nothing is left to draw"
     assert len((await search(path)).problems) == 6

@@ -102,7 +102,7 @@ def test_a_header_says_what_drew_the_samples_and_another_sampler_does_not_resume
     assert store.load(path).header["sampler"] == "vllm" and store.load(path).header["versions"]
     with store.writing(path, HEADER) as writer:
         writer.drawn_by("vllm")
-        with pytest.raises(UserError, match="was begun with the sampler 'vllm', and this machine has 'gumbel-hash'"):
+        with pytest.raises(UserError, match="was started with the sampler 'vllm', and this machine has 'gumbel-hash'"):
             writer.drawn_by("gumbel-hash")
     assert store.load(path).problems == (pair("a")[0],)
 
@@ -112,7 +112,7 @@ def test_a_run_that_does_not_name_its_sampler_was_drawn_by_ours(tmp_path):
     assert "sampler" not in store.load(path).header
     with store.writing(path, HEADER) as writer:
         writer.drawn_by("gumbel-hash")
-        with pytest.raises(UserError, match="begun with the sampler 'gumbel-hash'"):
+        with pytest.raises(UserError, match="started with the sampler 'gumbel-hash'"):
             writer.drawn_by("vllm")
     store.check_header(path, HEADER, HEADER | {"sampler": "gumbel-hash"})
     with pytest.raises(UserError, match="sampler is 'gumbel-hash' there and 'vllm' here"):

@@ -2,7 +2,7 @@
 
 Accuracy and seconds are measured: seconds a problem while the machine that recorded the run worked on many
 problems at once. Memory is computed from the models' shapes: weights, and the KV cache of one problem. How long one
-problem takes alone is measured by runs of their own (`tts-study run --alone`), and unknown where there is none.
+problem takes alone is measured by separate runs (`tts-study run --alone`), and unknown where there is none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ MEASURES = ("memory", "weights", "flops", "flops_policy")  # unknown if a model 
 
 @dataclass(frozen=True, eq=False)
 class Sorted:
-    """Runs by what they are good for.
+    """Runs, divided by what they can be used for.
 
     Attributes:
         kept: on the largest set of problems, and of the first seed of each.
@@ -52,7 +52,7 @@ def comparable(parts: Sequence[Part]) -> Sorted:
     alone = [part for part in parts if part.run.header.get(ALONE)]
     many = [part for part in parts if not part.run.header.get(ALONE)]
     if not many:
-        raise UserError("these runs searched one problem at a time, for its time: give runs of more problems too")
+        raise UserError("these runs measure the time of one problem alone: also give runs that search many at once")
     most = max(many, key=lambda part: len(part.graded.ids)).graded.ids
     differing = differing_options(parts)
     kept: dict[tuple[str, str, int], Part] = {}
@@ -66,7 +66,7 @@ def comparable(parts: Sequence[Part]) -> Sorted:
 def choices(
     parts: Sequence[Part], alone: Sequence[Part] = (), *, per_hour: float | None = None, seed: int = 0
 ) -> pd.DataFrame:
-    """Every option with what it brings and takes.
+    """Every option with its accuracy and its costs.
 
     Args:
         parts: runs on the same problems, as of `comparable`.

@@ -88,7 +88,7 @@ def curve_over(xs: Sequence[float], accuracy_n_P: ArrayLike, *, seed: int, resam
     if xs[0] <= 0 or (np.diff(xs) <= 0).any():
         raise UserError(f"the budgets of a curve must grow from above 0, and {list(xs)} do not")
     if np.isnan(accuracy_n_P).any():
-        raise UserError("a curve lacks some of its budgets: leave these out")
+        raise UserError("a curve has no value at some of its budgets: leave these out")
     P = accuracy_n_P.shape[1]
     return Curve(tuple(xs), accuracy_n_P.mean(axis=1), draws(P, seed=seed, resamples=resamples) @ accuracy_n_P.T / P)
 
@@ -107,7 +107,7 @@ def overtaking(small: Curve, large: Curve) -> Reach:
         low, high = max(small.xs[0], large.xs[0]), min(small.xs[-1], large.xs[-1])
         xs = tuple(sorted({x for x in (*small.xs, *large.xs) if low <= x <= high}))
         if not xs:
-            raise UserError("the two curves were nowhere measured at the same budget: record both with more of them")
+            raise UserError("the two curves have no budget in common: record both at more values of n")
         pairs = [(small.at(x), large.at(x)) for x in xs]
         gap_n = np.array([one[0] - other[0] for one, other in pairs])
         gap_R_n = np.array([one[1] - other[1] for one, other in pairs]).T
@@ -115,7 +115,7 @@ def overtaking(small: Curve, large: Curve) -> Reach:
 
 
 def compute_ratios(better: Curve, baseline: Curve) -> list[Reach]:
-    """For each budget of a curve: how many times of it the baseline has to spend to be as good.
+    """For each budget of a curve: at which multiple of it the baseline is as accurate.
 
     8 means "8 times less compute". The baseline's curve is read where it first reaches the accuracy. Beyond its last
     budget nothing is extrapolated: the ratio is then "more than", and below its first one "at most".

@@ -18,7 +18,7 @@ from tts_study.strategies.aggregation import Aggregation
 
 @dataclass(frozen=True, eq=False)
 class MethodRun:
-    """A method at some n, read off a run that contains it.
+    """A method at some n, taken from a run that contains it.
 
     Attributes:
         method: the method.

@@ -191,7 +191,7 @@ def _prices(tokens_K: np.ndarray, n: int, shape: Shape, prm: Shape | None, conte
 
 def _check_rival(small: Contender, large: Contender, rival: str) -> None:
     if small.grid.ids != large.grid.ids:
-        raise UserError(f"{small.policy} and {large.policy} were not run on the same problems: record both alike")
+        raise UserError(f"{small.policy} and {large.policy} were run on different problems: run both on the same ones")
     large.grid.of(rival)  # refuses what it does not have
 
 

@@ -1,4 +1,4 @@
-"""The tables of notebooks 01 and 02 for published completions, several data sets beside each other if need be.
+"""The tables of notebooks 01 and 02 for published completions, several data sets side by side if there are several.
 
 Completions that were sampled independently (Best-of-N) give every n up to N, DVTS every number of whole subtrees. Those
 of a beam search depend on each other: a data set gives one point, and the blog has one for each n; together they make a

@@ -60,7 +60,7 @@ def spread(accuracy_S_P: ArrayLike, *, seed: int) -> Spread:
     """
     accuracy_S_P = np.asarray(accuracy_S_P, dtype=float)
     if accuracy_S_P.ndim != 2 or not len(accuracy_S_P) or accuracy_S_P.shape[1] < 2:
-        raise UserError(f"a spread needs a seed and two problems at least, not shape {accuracy_S_P.shape}")
+        raise UserError(f"a spread needs at least one seed and two problems, not shape {accuracy_S_P.shape}")
     S, P = accuracy_S_P.shape
     band = bootstrap(accuracy_S_P.mean(axis=0), seed=seed)
     if S == 1:
@@ -84,7 +84,7 @@ def spread_table(grids: Sequence[Grid], *, seed: int = 0) -> pd.DataFrame:
         UserError: there are no grids, or they differ in problems, strategies or budgets.
     """
     if not grids or any((g.ids, g.strategies, g.ns) != (grids[0].ids, grids[0].strategies, grids[0].ns) for g in grids):
-        raise UserError("seeds are compared on the same problems, strategies and budgets: record all of them alike")
+        raise UserError("seeds differ in problems, strategies or budgets: record all seeds with the same settings")
     rows = []
     for m, strategy in enumerate(grids[0].strategies):
         for j, n in enumerate(grids[0].ns):

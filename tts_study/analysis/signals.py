@@ -1,4 +1,4 @@
-"""The policy's own signals: what it knows of its solutions without a verifier, and what a choice by them is worth.
+"""The policy's own signals: what it knows of its solutions without a verifier, and how accurate a choice by them is.
 
 A run recorded with `signals = true` keeps for each step the sums of two numbers over its tokens (`records.Signal`): the
 log-probability of what was sampled, and the confidence (Fu et al. 2025, DeepConf, arXiv 2508.15260, section 3.1). Five

@@ -1,4 +1,4 @@
-"""Adaptive stopping, read off a run of N independent samples: accuracy against how many are drawn on average.
+"""Adaptive stopping, computed from a run of N independent samples: accuracy against how many are drawn on average.
 
 The samples of a problem are drawn in a random order until a rule says stop, and at most `cap` of them. Both rules are
 those of `tts_study.strategies.adaptive`; the values are means over all orders.

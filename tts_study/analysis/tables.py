@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ SHARES = {
     "between_seeds", "between_low", "between_high", "problem_sd", "seed_sd", "residual_sd",
 }  # fmt: skip
 LEAST_P = 1e-4
+MISSING = "-"  # what a reader sees in place of a value that there is not
 
 
 def keep_dollars(texts: Iterable[str]) -> None:
@@ -33,16 +35,21 @@ def show(
 
     Args:
         table: one of the tables of `tts_study.analysis`, in which shares lie in [0, 1].
-        index: if given, the table is turned into one cell for each value of `index` and of `columns`.
+        index: if given, the table is turned into one cell for each value of `index` and of `columns`: numbers in
+            ascending order, names in the order of the table.
         columns: see `index`.
         values: what the cells contain then.
+
+    Returns:
+        The table to print. A value that is missing is shown as "-".
     """
     if index is None:
         return pd.DataFrame({name: _rounded(str(name), table[name]) for name in table})
     wide = table.pivot(index=index, columns=columns, values=values)
-    order = list(dict.fromkeys(table[columns])) if isinstance(columns, str) else None
-    wide = wide if order is None else wide[order]  # as in the table, where pandas would sort them
-    return wide if wide.dtypes.eq(object).any() else wide.apply(lambda column: _rounded(values, column))
+    if isinstance(columns, str):
+        wide = wide[list(dict.fromkeys(table[columns]))]  # as in the table, where pandas would sort them
+    wide = wide.sort_index(key=lambda level: level.map(_places(table[level.name])))
+    return wide.apply(lambda column: _rounded(values, column))
 
 
 def save(table: pd.DataFrame, name: str, folder: Path | None = None) -> Path:
@@ -53,11 +60,23 @@ def save(table: pd.DataFrame, name: str, folder: Path | None = None) -> Path:
     return path
 
 
+def _places(column: pd.Series) -> dict[Any, int]:
+    """The place of each value of an index: numbers by size, names as the table first has them."""
+    values = list(dict.fromkeys(column))
+    return {value: i for i, value in enumerate(values if isinstance(values[0], str) else sorted(values))}
+
+
 def _rounded(name: str, column: pd.Series) -> pd.Series:
     if name in ("p_value", "p_holm"):
         return column.map(lambda p: f"<{LEAST_P}" if p < LEAST_P else f"{p:.4f}")
     if not pd.api.types.is_float_dtype(column):
-        return column
-    if name in SHARES:
-        return (100 * column).round(1)
-    return column.round(2) if column.abs().max() < 1000 else column.map(lambda v: v if np.isnan(v) else f"{v:.3g}")
+        return column if column.notna().all() else column.astype(object).where(column.notna(), MISSING)
+    digits, factor = (1, 100) if name in SHARES else (2, 1)
+    shown, largest = (factor * column).round(digits), column.abs().max()
+    if name not in SHARES and largest >= 1000:
+        form = "{:,.0f}" if largest < 1e6 else "{:.3g}"
+    elif column.isna().any():
+        form = f"{{:.{digits}f}}"
+    else:
+        return shown
+    return shown.map(lambda value: MISSING if np.isnan(value) else form.format(value))

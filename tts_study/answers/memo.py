@@ -27,7 +27,7 @@ _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | g
 
 
 class Memo:
-    """Replies by the text that was asked, those of earlier processes among them."""
+    """Replies by the text that was asked, including those of earlier processes."""
 
     def __init__(self) -> None:
         self._clear()

@@ -88,7 +88,7 @@ def _is_huge(factorial: sympy.factorial) -> bool:
 
 
 def _is_odd_root(expr: sympy.Basic) -> bool:
-    r"""Whether this is the likes of `\sqrt[3]{-8}`, which is -2 at school."""
+    r"""Whether this is a root such as `\sqrt[3]{-8}`, which is -2 at school."""
     is_root = isinstance(expr, sympy.Pow) and expr.exp.is_Rational and expr.exp.q % 2 == 1 < expr.exp.q
     return is_root and bool(expr.base.is_negative)
 

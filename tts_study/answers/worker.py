@@ -92,7 +92,7 @@ class Worker:
             raise OverLimitError("crashed")
         raise UserError(
             f"The answer parser was lost {len(lost)} times ({lost[-1]}) while it read {text!r:.60}: "
-            "free memory or processors, then grade again; nothing about this answer was kept."
+            "free memory or processors, then grade again; nothing about this answer was stored."
         )
 
     def close(self) -> None:

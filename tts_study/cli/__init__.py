@@ -73,7 +73,7 @@ def main(
         print(f"{prog}: {where}: {error.strerror}: check the path and its permissions", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\n{prog}: interrupted; what was done is kept, and the same command resumes there", file=sys.stderr)
+        print(f"\n{prog}: interrupted: what is finished is kept, and the same command resumes", file=sys.stderr)
         return INTERRUPTED
     return 0
 

@@ -1,4 +1,4 @@
-"""`tts-study check-gpu`: one table that says whether this machine runs the study as it should."""
+"""`tts-study check-gpu`: one table that shows whether the study works on this machine."""
 
 import argparse
 import asyncio

@@ -48,7 +48,7 @@ def _choose(arguments: argparse.Namespace) -> None:
     price = quantity(arguments.price, DOLLARS, "--price")
     if price is not None:
         if per_hour is None:
-            raise UserError("--price needs --per-hour: what an hour of the machine that recorded the runs costs")
+            raise UserError("--price needs --per-hour, the price of an hour of the machine that recorded the runs")
         limits["seconds"] = min(limits["seconds"] or math.inf, price / PROBLEMS * 3600 / per_hour)
     given = arguments.runs or _recorded()
     found = comparable([Part.read(path) for path in find_runs(given)])

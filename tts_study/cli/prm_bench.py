@@ -36,7 +36,7 @@ def _bench(arguments: argparse.Namespace) -> None:
     from tts_study.runs.store import Run
 
     if arguments.threshold is not None and (arguments.threshold_from or not 0 < arguments.threshold < 1):
-        raise UserError("--threshold must lie between 0 and 1, and not stand beside --threshold-from")
+        raise UserError("--threshold must lie between 0 and 1, and cannot be combined with --threshold-from")
     profile = profile_of(arguments)
     dataset = arguments.dataset or PROCESSBENCH
     splits = [name.strip() for name in (arguments.dataset_split or "").split(",") if name.strip()]

@@ -62,7 +62,7 @@ def _replay(arguments: argparse.Namespace) -> None:
         return _replay_published(arguments)
     for name, default in arguments.only_published.items():
         if getattr(arguments, name) != default:
-            raise UserError(f"--{name.replace('_', '-')} is about --dataset and not about runs: leave it out")
+            raise UserError(f"--{name.replace('_', '-')} applies only to --dataset: leave it out")
     _replay_runs(arguments)
 
 

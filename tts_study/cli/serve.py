@@ -36,7 +36,7 @@ def _serve(arguments: argparse.Namespace) -> None:
             raise UserError("a policy that judges itself is served as a policy: leave --only out")
         del make["prm"]
     elif profile.prm_format == CRITIQUE:
-        raise UserError("a PRM that writes verdicts is a chat model: serve it as a policy of its own (--only policy)")
+        raise UserError("a PRM that writes verdicts is a chat model: serve it separately, as a policy (--only policy)")
     parts = [arguments.only] if arguments.only else list(make)
     if len(arguments.ports) < len(parts):
         raise UserError(f"--ports needs {len(parts)} ports, one for each server")

@@ -16,7 +16,7 @@ ROUNDING = 1e-3  # by which a probability in bfloat16 may exceed 1
 def check_sample(
     settings: EngineSettings, sample: Sample, *, vocabulary: int, prompt: int, most: int, logprobs: bool = False
 ) -> Sample:
-    """Make sure that a sample can be one of the model's, and is no longer than was asked for.
+    """Make sure that a sample can come from the model, and is no longer than was requested.
 
     Args:
         settings: of the engine, for the message.

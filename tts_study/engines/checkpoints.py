@@ -90,7 +90,7 @@ def _hub_revision(model: str) -> str | None:
 
 @cache
 def check_reachable(model: str) -> None:
-    """Make sure, within seconds, that a model on the hub can be had; without the hub, that it was downloaded before.
+    """Make sure, within seconds, that a model on the hub is available; without the hub, that it was downloaded before.
 
     Libraries would try again and again, for each of a model's files. What is a folder is not asked about.
 
@@ -162,7 +162,7 @@ def check_weights(model: str) -> None:
 
 
 def relative(name: str) -> str:
-    """A path inside the project as seen from there, so that a run does not depend on where the project lies."""
+    """A path inside the project as seen from there, so that a run does not depend on the project's location."""
     path = Path(name).absolute()
     inside = path.exists() and path.is_relative_to(paths.root())
     return path.relative_to(paths.root()).as_posix() if inside else name

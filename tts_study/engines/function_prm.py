@@ -1,4 +1,4 @@
-"""A verifier that is a Python function of the user's own, in place of a process reward model: rules, tools, a checker.
+"""A verifier that is a user's Python function, in place of a process reward model: rules, tools, a checker.
 
 The function takes a `Problem` and the steps of a solution, and returns a score in [0, 1] for each step. It may be
 `async`. It has no tokens, so a search guided by it is charged none.
@@ -23,7 +23,7 @@ class FunctionPRM:
         """Note the function's name: "my_file.py:name"; its file is not run yet.
 
         Raises:
-            UserError: there is no such file; it is told before an engine starts.
+            UserError: there is no such file; this is reported before an engine starts.
         """
         user_code.digest(user_code.split(name)[0])
         self.name = name

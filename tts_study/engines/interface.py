@@ -1,4 +1,4 @@
-"""What a strategy may ask of a policy and of a PRM. It does not say what answers: vLLM here, a script in tests."""
+"""What a strategy may ask of a policy and of a PRM. It is independent of what replies: vLLM here, a script in tests."""
 
 from collections.abc import Sequence
 from typing import Protocol

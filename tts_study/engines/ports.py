@@ -24,7 +24,7 @@ def check_places(host: str, ports: Sequence[int]) -> None:
     """Make sure that servers could be at a host's ports.
 
     Raises:
-        UserError: the host cannot be one, or a port is none or is named twice.
+        UserError: the host cannot be one, or a port is not a valid one or is named twice.
     """
     if not host.strip():
         raise UserError("--host is empty: give an address to listen on, such as 127.0.0.1")

@@ -168,7 +168,7 @@ class RemoteEngine(Engine):
         weights = next((name for name in names if name.startswith(WEIGHTS)), None)
         if weights and Path(self.settings.model).is_dir() and weights != weights_name(self.settings.model):
             raise UserError(
-                f"The server at {server.url} has other weights than {self.settings.model!r} here: "
+                f"The server at {server.url} has different weights from {self.settings.model!r} here: "
                 "copy the checkpoint from one to the other, and restart the server."
             )
 

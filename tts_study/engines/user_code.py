@@ -1,4 +1,4 @@
-"""Functions in files of the user's own, named as "my_file.py:name": strategies and verifiers.
+"""Functions in the user's files, named as "my_file.py:name": strategies and verifiers.
 
 Such a file runs with all rights of this process, and only where a user names it.
 """
@@ -35,7 +35,7 @@ def digest(file: Path) -> str:
         UserError: there is no such file.
     """
     if not file.is_file():
-        raise UserError(f"there is no file {file}: what is of your own is given as my_file.py:name")
+        raise UserError(f"there is no file {file}: name your own function as my_file.py:name")
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 

@@ -30,7 +30,7 @@ def table() -> str:
     policies = dict.fromkeys(policy for *_, policy in found)
     corrected = dict(zip(found, holm([test.p_value for test in found.values()]), strict=True))
     lines = [
-        f"| setting | method | {' | '.join(policies)} | could have seen |",
+        f"| setting | method | {' | '.join(policies)} | detectable |",
         "| --- | --- |" + " ---: |" * (len(policies) + 1),
     ]
     for setting, method in dict.fromkeys((setting, method) for setting, method, _ in found):

@@ -64,16 +64,18 @@ def prm_tables(report: dict[str, Any]) -> str:
     kinds = next(iter(measured.values()))["steps"]
     steps = [[name, *(f"{prm['steps'][kind]}" for kind in kinds)] for name, prm in measured.items()]
     choices = [
-        [name, *(f"{prm[method][n]:.1f}" for method in ("best", "weighted", "majority") for n in PRM_NS),
-         f"{prm['correct_ranked_first']:.1f}"]
+        [name, method, *(f"{prm[method][n]:.1f}" for n in PRM_NS)]
         for name, prm in measured.items()
-    ]  # fmt: skip
-    heads = [f"{method}@{n}" for method in ("best", "weighted", "majority") for n in PRM_NS]
+        for method in ("best", "weighted", "majority")
+    ]
+    first = [[name, f"{prm['correct_ranked_first']:.1f}"] for name, prm in measured.items()]
     return (
         "## Steps\n\nOf each completion, the steps up to and including the first wrong one; a step is passed above "
         f"0.5.\n\n{_table(['samples of', *(kind.replace('_', ' ') for kind in kinds)], steps)}\n"
-        f"## Choices\n\nAccuracy of the answer that is picked; the last column: how often a right completion is "
-        f"ranked first among {N}, where there is one.\n\n{_table(['samples of', *heads, 'right first'], choices)}"
+        "## Choices\n\nAccuracy of the answer that each rule picks from n completions.\n\n"
+        f"{_table(['samples of', 'rule', *(f'n = {n}' for n in PRM_NS)], choices)}\n"
+        f"How often a right completion is ranked first among {N}, on problems that have one.\n\n"
+        f"{_table(['samples of', 'ranked first'], first)}"
     )
 
 

@@ -86,7 +86,7 @@ def rows() -> list[tuple[Claim, str, PairedTest, float]]:
 def table() -> str:
     """The claims as a Markdown table."""
     lines = [
-        "| claim | policy | difference in points (95 %) | p (Holm) | could have seen | verdict | notebook |",
+        "| claim | policy | difference in points (95 %) | p (Holm) | detectable | verdict | notebook |",
         "| --- | --- | ---: | ---: | ---: | --- | --- |",
     ]
     for claim, policy, test, p in rows():

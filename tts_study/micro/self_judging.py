@@ -1,6 +1,6 @@
 """A policy that solves and judges with one set of weights: what `--prm self` asks needs a policy that can answer.
 
-It starts as a trained policy and goes on with two kinds of documents at once: solutions, as the policy learned them,
+It starts as a trained policy and continues with two kinds of documents at once: solutions, as the policy learned them,
 and judged solutions in the format of the micro PRMs (`prm.prm_document`), among them its own samples. `--prm self
 --prm-format rlhflow` asks it in that format.
 """

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
-from tts_study.plots.style import WIDTH, finish, looks, style
+from tts_study.plots.style import WIDTH, finish, legend_columns, looks, style
 
 
 def accuracy_against_n(curve: pd.DataFrame, baselines: Mapping[str, float], title: str) -> Figure:
@@ -32,7 +32,7 @@ def accuracy_against_n(curve: pd.DataFrame, baselines: Mapping[str, float], titl
         label_accuracy(axes, title)
         draw_baselines(axes, baselines)
         sns.despine(figure)
-        figure.legend(loc="outside lower center", ncols=min(4, curve["method"].nunique()))
+        figure.legend(loc="outside lower center", ncols=legend_columns([look.label for look in drawn.values()]))
         return finish(figure)
 
 
@@ -66,7 +66,7 @@ def accuracy_by_policy(table: pd.DataFrame, title: str) -> Figure:
         found = {
             text: handle for axes in row[0] for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=min(4, len(found)))
+        figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=legend_columns(list(found)))
         return finish(figure)
 
 

@@ -32,7 +32,7 @@ def chosen_map(table: pd.DataFrame, title: str = "The best strategy by difficult
         axes.set(xlim=(-0.5, len(ns) - 0.5), ylim=(len(levels) - 0.5, -0.5))
         axes.set_xticks(range(len(ns)), [f"{n:g}" for n in ns])
         axes.set_yticks(range(len(levels)), [str(level) for level in levels])
-        axes.set_xlabel("n (generations per problem); in each cell what was chosen most often, and in how many folds")
+        axes.set_xlabel("n (generations per problem); in each cell the most frequent choice and its share of all")
         axes.set_ylabel("Difficulty level (1 is easiest)")
         axes.set_title(title, loc="left")
         axes.grid(False)

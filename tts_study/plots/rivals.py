@@ -8,10 +8,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, NullLocator
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from tts_study.plots.curves import draw_baselines, label_accuracy, label_n
-from tts_study.plots.style import PLACES, WIDTH, finish, looks, style
+from tts_study.plots.style import PLACES, WIDTH, finish, legend_columns, looks, style
 
 # names of prices in tables, and the labels of their axes
 PRICE_LABELS = {
@@ -51,7 +51,8 @@ def small_against_large(
         label_accuracy(axes, title)
         named = base["policy"] + " greedy"
         draw_baselines(axes, dict(zip(named, base["accuracy"], strict=True)) | dict(lines))
-        return _with_legend(figure, curves, colors)
+        lines_of = {method: "--" if method in dashed else "-" for method in curves["method"].unique()}
+        return _with_legend(figure, curves, colors, lines_of=lines_of)
 
 
 def accuracy_against_price(options: pd.DataFrame, price: str, title: str, *, frontier: pd.DataFrame) -> Figure:
@@ -78,6 +79,8 @@ def accuracy_against_price(options: pd.DataFrame, price: str, title: str, *, fro
                 error = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
                 axes.errorbar(rows[price], rows["accuracy"], error, color=colors[policy], elinewidth=1.2, capsize=3)
         axes.set_xscale("log")
+        if options[price].max() < 100 * options[price].min():  # powers of ten alone would be one label or two
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(EngFormatter(unit=UNITS[price]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(PRICE_LABELS[price])
@@ -92,15 +95,19 @@ def policy_colors(policies: Sequence[str]) -> dict[str, tuple[float, float, floa
 
 
 def _with_legend(
-    figure: Figure, drawn: pd.DataFrame, colors: Mapping[str, tuple[float, float, float]], *more: Line2D
-) -> Figure:
-    """Colours distinguish the policies, markers the strategies."""
+    figure: Figure, drawn: pd.DataFrame, colors: Mapping[str, tuple[float, float, float]], *more: Line2D,
+    lines_of: Mapping[str, str] = MappingProxyType({}),
+) -> Figure:  # fmt: skip
+    """Colours distinguish the policies, markers and, where `lines_of` has them, line styles the strategies."""
     policies, methods = set(drawn["policy"]), drawn["method"].unique()
     handles = [
         Line2D([], [], color=color, lw=3, label=policy) for policy, color in colors.items() if policy in policies
     ]
-    for look in looks(sorted(methods, key=lambda name: [*PLACES, name].index(name))).values():
-        handles.append(Line2D([], [], color="0.3", marker=look.marker, ls="", ms=7, label=look.label))
+    for method, look in looks(sorted(methods, key=lambda name: [*PLACES, name].index(name))).items():
+        line = lines_of.get(method, "")
+        handles.append(Line2D([], [], color="0.3", marker=look.marker, ls=line, ms=7, label=look.label))
     sns.despine(figure)
-    figure.legend(handles=[*handles, *more], loc="outside lower center", ncols=4)
+    handles += more
+    columns = legend_columns([str(handle.get_label()) for handle in handles])
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return finish(figure)

@@ -1,9 +1,9 @@
-"""The one look of all figures, and how one is saved.
+"""The style of all figures, and how one is saved.
 
 Every figure is about 9 inches wide with text of 9.5 points or more: legible on a page that shows it 900 pixels wide.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from numpy import array_split
 
 from tts_study import paths
 from tts_study.analysis import tables
@@ -27,8 +28,8 @@ LABELS = {
     "single": "Best single strategy",
     "compute_optimal": "Compute-optimal (oracle difficulty)",
     "compute_optimal_predicted": "Compute-optimal, predicted",
-    "mean_logprob": "Log-probability a token",
-    "sum_logprob": "Log-probability of all",
+    "mean_logprob": "Log-probability per token",
+    "sum_logprob": "Log-probability, total",
     "confidence": "Confidence",
     "lowest_step": "Confidence, lowest step",
     "last_step": "Confidence, last step",
@@ -92,8 +93,18 @@ def label_of(method: str) -> str:
     return METHODS[method].label if method in METHODS else LABELS.get(method, method)
 
 
+def legend_columns(labels: Sequence[str], most: int = 4) -> int:
+    """How many columns a legend below the figure may have so that none of its labels is cut."""
+    letter, key = 0.085, 0.75  # inches, on average and at most: a letter of a label; the marker and spaces of a column
+    for columns in range(min(most, len(labels)), 1, -1):
+        longest = [max(map(len, column)) for column in array_split(list(labels), columns)]
+        if letter * sum(longest) + key * columns <= WIDTH:
+            return columns
+    return 1
+
+
 def style() -> AbstractContextManager[None]:
-    """The one look of all figures, as a context to draw them in."""
+    """The style of all figures, as a context to draw them in."""
     return plt.rc_context(LOOK)
 
 

@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from tts_study.plots.curves import label_accuracy
-from tts_study.plots.style import WIDTH, finish, looks, style
+from tts_study.plots.style import WIDTH, finish, legend_columns, looks, style
 
 
 def accuracy_against_quality(
@@ -39,12 +39,13 @@ def accuracy_against_quality(
                 left = any(0 < other - f1 < 0.1 for other in published.values())  # its label would lie on the next line
                 axes.annotate(name, (f1, 1), (-2 if left else 2, -4), xycoords=("data", "axes fraction"), rotation=90,
                               ha="right" if left else "left", va="top", textcoords="offset points",
-                              fontsize=8, color="0.45")  # fmt: skip
+                              fontsize=8, color="0.4",
+                              bbox=dict(facecolor="white", edgecolor="none", pad=0.4))  # fmt: skip
             axes.set_title(f"n = {n}", fontsize=11, fontweight="normal")
             axes.set(xlabel="F1 of the verifier", xlim=(0, 1.02), ylim=(0, 1))
         label_accuracy(row[0, 0], "")
         figure.suptitle(title)
         sns.despine(figure)
         handles, labels = row[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels))
         return finish(figure)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class Columns:
-    """The name of each column; only the first two must be there."""
+    """The name of each column; only the first two are required."""
 
     problem: str = "problem"
     answer: str = "answer"
@@ -17,7 +17,7 @@ class Columns:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """A data set, its columns, and the part of it that is asked.
+    """A data set, its columns, and the part of it that is used.
 
     Attributes:
         dataset: a .jsonl, .csv or .parquet file, or a data set's name on the hub.

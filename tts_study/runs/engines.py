@@ -135,7 +135,7 @@ def _policy(settings: PolicySettings, urls: list[str]) -> "VllmPolicy":
 
 
 def _wanted(profile: Profile) -> tuple[tuple[PolicySettings, list[str]], tuple[object, object]]:
-    """What tells a profile's policy from others, and its PRM."""
+    """What identifies a profile's policy, and its PRM."""
     for_policy = policy_settings(profile), policy_urls(profile)
     if profile.judges_itself:
         return for_policy, (profile.prm_format, (profile.prm_verdicts, for_policy))
@@ -212,7 +212,7 @@ def critic_settings(profile: Profile) -> PolicySettings:
 
 
 def _of_prm(profile: Profile) -> dict[str, Any]:
-    """What a PRM's engine has of its own, whatever it does with the model."""
+    """The settings of a PRM's engine only, whatever it does with the model."""
     return {
         "model": profile.prm_model, "gpu_memory_utilization": profile.prm_memory,
         "chat_template": profile.prm_chat_template,

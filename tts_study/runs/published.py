@@ -171,7 +171,7 @@ def _check_alike(place: str, completions: tuple[Completion, ...], before: list[S
     if len(completions) != len(first):
         raise UserError(
             f"{place} has {len(completions)} completions and the first row {len(first)}: "
-            "give equally many for each problem, or other numbers in data sets of their own"
+            "give equally many for each problem, or put those with other numbers into separate data sets"
         )
     # an empty completion has no step to score
     scored = {bool(completion.step_scores) for completion in (*first, *completions) if completion.steps}

@@ -39,7 +39,7 @@ def connected(address: str | None) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS")
     if "@" in (address or ""):
-        raise UserError("the address of a Ray cluster has no name and no password: it takes a token (docs/cluster.md)")
+        raise UserError("a Ray address must not contain a name or a password: Ray uses a token (docs/cluster.md)")
     token = has_token()
     if address and token:
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is imported
@@ -58,7 +58,7 @@ def connected(address: str | None) -> Iterator[None]:
             raise UserError(f"cannot start a Ray cluster on this machine: {reason}") from None
         wanted = "another token than the one here" if token else "a token, and none is here"
         raise UserError(
-            f"cannot reach a Ray cluster at {address}: {reason} (`ray start --head` starts one; it may want {wanted}: "
+            f"cannot reach a Ray cluster at {address}: {reason} (`ray start --head` starts one; it may need {wanted}: "
             "docs/cluster.md)"
         ) from None
     if address and not token:

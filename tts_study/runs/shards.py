@@ -141,7 +141,7 @@ def _in_order(placed: Sequence[Path], runs: Mapping[Path, Run]) -> list[Solved]:
         behind = [path.name for path in placed if not set(missing).isdisjoint(runs[path].header["shard"]["ids"])]
         raise UserError(
             f"{len(missing)} of {len(order)} problems are missing: {_listed(missing)}; "
-            f"finish {_listed(behind)} with the command that began it"
+            f"finish {_listed(behind)} with the command that started it"
         )
     return [found[name] for name in order]
 

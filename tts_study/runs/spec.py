@@ -1,4 +1,4 @@
-"""What a run is: its name, its header and its budget, each computed once and in this place."""
+"""What a run is: its name, its header and its budget, each computed in this one place."""
 
 import hashlib
 import json

@@ -192,7 +192,7 @@ class Writer:
             self._line(self._header)
         elif sampler != before:
             raise UserError(
-                f"{self._path} was begun with the sampler {before!r}, and this machine has {sampler!r}: "
+                f"{self._path} was started with the sampler {before!r}, and this machine has {sampler!r}: "
                 "resume it on a machine of the same kind (a GPU, or a CPU), or write to another folder"
             )
 

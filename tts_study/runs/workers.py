@@ -203,7 +203,7 @@ class Workers:
         await self._notify()
 
     def _restart(self, member: _Member) -> None:
-        """Send no problems to a worker that was lost until Ray has restarted it; the others go on."""
+        """Send no problems to a worker that was lost until Ray has restarted it; the others continue."""
         if member.up and member in self._members:
             member.up = False
             task = asyncio.create_task(self._await_restart(member))

@@ -1,4 +1,4 @@
-"""Does this machine run the study as it should? Both engines of a profile, what they return, and how fast.
+"""Does the study work on this machine? Both engines of a profile, what they return, and how fast.
 
 First the project's own engines, side by side in their shares: seeds, sampling, scoring, Best-of-N, beam search, DVTS.
 Then, one after the other and alone, what they are compared with: plain vLLM for the policy and for the PRM, on as many
