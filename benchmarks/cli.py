@@ -33,6 +33,10 @@ def add_commands(commands: Any) -> None:
     _add_search_options(signals)
     signals.set_defaults(command=_signals)
 
+    memory = commands.add_parser("memory", help="memory of the engines of a search: compare --prm self with a PRM")
+    _add_search_options(memory)
+    memory.set_defaults(command=_memory)
+
     servers = commands.add_parser("servers", help="engines on servers compared with engines in this process")
     _add_search_options(servers)
     servers.set_defaults(command=_servers)
@@ -117,6 +121,13 @@ def _signals(arguments: argparse.Namespace) -> None:
 
     profile, problems = _asked(arguments)
     print(bench_signals(profile, problems, n=arguments.n, seed=arguments.seed))
+
+
+def _memory(arguments: argparse.Namespace) -> None:
+    from benchmarks.memory import measure_memory
+
+    profile = profile_of(arguments)
+    print(measure_memory(profile, problems=arguments.problems, n=arguments.n, seed=arguments.seed))
 
 
 def _servers(arguments: argparse.Namespace) -> None:
