@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from benchmarks import rooms
 from benchmarks.engines import WARM_UP, Bench, take_turns
+from benchmarks.memory import EngineMemory
 from benchmarks.processor_time import Time
 from benchmarks.request_clock import RequestClock
 from benchmarks.search import SearchBench, Searched
@@ -103,3 +104,8 @@ def test_the_package_has_few_rooms_and_a_strategy_is_one_file():
     assert len(rooms.entries()) <= 16
     # its own file, and the micro study's table of the searches that it compares
     assert sorted(rooms.files_naming(rooms.STRATEGY)) == ["micro/claims.py", "strategies/rebase.py"]
+
+
+def test_the_memory_of_engines_is_added_up_and_each_is_named():
+    assert str(EngineMemory("self", (2 * 2**30,))) == "--prm self: 1 engine process, 2,048 = 2,048 MiB"
+    assert str(EngineMemory("a/prm", (2**30, 2**29))) == "--prm a/prm: 2 engine processes, 1,024 + 512 = 1,536 MiB"
