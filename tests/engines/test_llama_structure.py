@@ -157,7 +157,7 @@ def test_all_notebooks_run_through_the_command_with_the_profile_llama(models, tm
     out = tmp_path / "out"
     assigned = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
     parameters = [word for name, value in PARAMETERS.items() for word in ("-p", name, str(value)) if name != "fresh"]
-    parameters += ["-p", "verifiers", str(models / "prm"), "-p", "f1", "0.5"]
+    parameters += ["-p", "verifiers", str([str(models / "prm")]), "-p", "f1", "[0.5]"]
     where = ["--prm", str(models / "prm"), "--dataset", str(models / "problems.jsonl"), "--out", str(out)]
     where += ["--notebooks", *(path.stem for path in SEARCHING)]
     assert cli.main(["study", "--profile", "llama", *where, *assigned, *parameters]) == 0
