@@ -69,7 +69,7 @@ def models(tmp_path):
 
 def check_run(out):
     """The prompts are Llama's, every step has a score, and nothing was answered, which is what is reported."""
-    (path,) = out.glob(f"runs/*/*-best_of_n-n{N}-seed0-prm_prm-????????.jsonl")
+    (path,) = out.glob(f"runs/*/1b-best_of_n-n{N}-seed0-prm_prm-????????.jsonl")
     run, tokenizer = store.load(path), family_tokenizers.llama3()
     for problem, result in zip(run.problems, run.results, strict=True):
         prompt = PROMPT.format(system=MATH_SYSTEM_PROMPT, problem=problem.text)
