@@ -69,7 +69,7 @@ def models(tmp_path):
 
 def check_run(out):
     """The prompts are Llama's, every step has a score, and nothing was answered, which is what is reported."""
-    (path,) = out.glob(f"runs/*/*-best_of_n-n{N}-seed0-prm_prm-????????.jsonl")
+    (path,) = out.glob(f"runs/*/1b-best_of_n-n{N}-seed0-prm_prm-????????.jsonl")
     run, tokenizer = store.load(path), family_tokenizers.llama3()
     for problem, result in zip(run.problems, run.results, strict=True):
         prompt = PROMPT.format(system=MATH_SYSTEM_PROMPT, problem=problem.text)
@@ -157,11 +157,13 @@ def test_all_notebooks_run_through_the_command_with_the_profile_llama(models, tm
     out = tmp_path / "out"
     assigned = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
     parameters = [word for name, value in PARAMETERS.items() for word in ("-p", name, str(value)) if name != "fresh"]
+    parameters += ["-p", "verifiers", str([str(models / "prm")]), "-p", "f1", "[0.5]"]
     where = ["--prm", str(models / "prm"), "--dataset", str(models / "problems.jsonl"), "--out", str(out)]
+    where += ["--notebooks", *(path.stem for path in SEARCHING)]
     assert cli.main(["study", "--profile", "llama", *where, *assigned, *parameters]) == 0
 
     done = {path.stem: nbformat.read(path, as_version=4) for path in sorted((out / "notebooks").glob("*.ipynb"))}
-    assert list(done) == [path.stem for path in NOTEBOOKS]
+    assert list(done) == [path.stem for path in SEARCHING]
     left_out = "1b, 3b, 8b; " + LEFT_OUT.format(PROFILES["llama"].policies["70b"])
     assert all(left_out in printed(done[name]) for name in done if name[:2] in ("01", "02", "06"))
     assert (out / "figures" / "06_small_vs_large.png").stat().st_size > 10_000
