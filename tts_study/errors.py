@@ -1,5 +1,7 @@
 """The errors that the user can fix."""
 
+from typing import Any
+
 # what each optional package is needed for, and how to get it: replaying recorded runs needs none of them
 OPTIONAL = {
     "torch": ("training needs PyTorch", "run `make setup` on Linux (with DEVICE=gpu for GPUs)"),
@@ -15,9 +17,19 @@ OPTIONAL = {
 class UserError(Exception):
     """Bad input, in one sentence: what, where, and what to do. The command line exits with code 2 on it."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is sent from a worker to the driver: with what it says, whatever its class is made from."""
+        return _sent, (type(self), self.args, self.__dict__)
+
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the sentence, and not the code that it came from."""
         return [str(self)]
+
+
+def _sent(kind: type[UserError], args: tuple[Any, ...], state: dict[str, Any]) -> UserError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class NotRecorded(UserError):

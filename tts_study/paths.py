@@ -1,6 +1,8 @@
 """The project's folders: nbval runs a notebook in its own folder, papermill in the caller's."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tts_study.errors import UserError
@@ -36,6 +38,19 @@ def cache() -> Path:
     """The user's folder of what can be computed again: $TTS_STUDY_CACHE, or tts-study in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get(CACHE) or Path(base) / "tts-study")
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """The file to write instead, which becomes `path` once all of it is written, and is removed if it cannot be."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def check_regular(path: Path) -> None:

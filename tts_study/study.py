@@ -20,7 +20,7 @@ from tts_study.analysis.experiment import Experiment, MethodRun
 from tts_study.analysis.grading import Graded, grade, picked, support
 from tts_study.analysis.grid import Part, build
 from tts_study.analysis.ladder import Ladder
-from tts_study.analysis.tables import keep_dollars
+from tts_study.analysis.tables import typeset_nothing
 from tts_study.engines.background import wait
 from tts_study.errors import EngineUnavailable, NotRecorded, UserError
 from tts_study.problems.load import load_problems
@@ -85,6 +85,7 @@ class Study:
             UserError: there is no such profile or setting, or a value is invalid.
         """
         _check_asked(seed, fresh, n_problems)
+        typeset_nothing()
         self._given = given_runs(runs) if runs else ()
         if self._given and fresh:
             raise UserError("runs are replayed, and fresh = True searches: give one of the two")
@@ -117,11 +118,6 @@ class Study:
         Raises:
             UserError: there is no such data set, or it has no such problems.
         """
-        problems = self._asked()
-        keep_dollars(problem.text for problem in problems)
-        return problems
-
-    def _asked(self) -> tuple[Problem, ...]:
         if not self._given:
             return load_problems(self.profile, self._n_problems)
         there = [set(store.load(path).problems) for path, _ in self._given]

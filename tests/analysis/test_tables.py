@@ -214,12 +214,9 @@ def test_a_beam_search_is_not_subsampled():
             accuracy_P(run, method, 2)
 
 
-def test_tables_of_problems_with_dollar_signs_are_not_typeset(tmp_path):
-    path = tmp_path / "problems.jsonl"
-    path.write_text('{"problem": "What is $2+3$?", "answer": "5"}\n')
+def test_what_models_write_into_tables_is_not_typeset():
     table = pd.DataFrame({"last step": ["it costs $5 or $6"]})
     with pd.option_context("display.html.use_mathjax", True):
-        _ = Study("micro", n_problems=1).problems
         assert "tex2jax_ignore" not in table._repr_html_()
-        _ = Study("micro", dataset=str(path)).problems
+        Study("micro")
         assert "tex2jax_ignore" in table._repr_html_()

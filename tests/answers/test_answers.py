@@ -313,6 +313,16 @@ def test_a_worker_that_is_always_lost_ends_the_grading_and_no_verdict_is_kept(mo
     parser.worker.close()
 
 
+@pytest.mark.parametrize("fault", [OSError(24, "Too many open files"), RuntimeError("can't start new thread")])
+def test_a_worker_for_which_the_system_has_no_room_says_so(monkeypatch, fault):
+    def start(*arguments, **options):
+        raise fault
+
+    monkeypatch.setattr("tts_study.answers.worker.subprocess.Popen", start)
+    with pytest.raises(UserError, match=f"parser does not start .*{fault.args[-1]}"):
+        Worker("tts_study.answers.symbolic", limit_s=1.0, memory_mib=512).ask("1")
+
+
 def test_a_worker_that_does_not_start_says_so():
     worker = Worker("tts_study.no_such_module", limit_s=2.0, memory_mib=64)
     with pytest.raises(UserError, match="no_such_module"):
@@ -351,6 +361,28 @@ def test_a_torn_or_strange_line_of_the_memo_is_ignored(own_cache):
     assert (second["a"], second["b"]) == ("1", None)
     second["e"] = "4"
     assert "e" in Memo()
+
+
+def test_a_damaged_line_of_the_memo_decides_no_grade(own_cache):
+    first = Memo()
+    assert "a" not in first
+    first["a"] = "7/6"
+    whole = cache_file().read_bytes()
+    for place in range(len(whole) - 1):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            cache_file().write_bytes(damaged)
+            assert "a" not in Memo()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.touch(0o666)])
+def test_a_memo_that_is_a_pipe_or_that_others_may_write_is_done_without(own_cache, caplog, make):
+    own_cache.mkdir()
+    make(cache_file())
+    cache_file().chmod(0o666)
+    memo = Memo()
+    assert "a" not in memo and "cannot keep canonical forms" in caplog.text
 
 
 def test_nothing_beside_a_run_decides_its_grades(tmp_path, own_cache):

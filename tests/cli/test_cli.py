@@ -196,6 +196,20 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, capsys, data, tmp
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_ctrl_c_before_a_command_begins_or_after_it_ends_the_process_without_a_word():
+    interrupted = "os.kill(os.getpid(), signal.SIGINT)"
+    restored = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # behind a shell's & it is ignored
+    code = f"import os, signal; {restored}; from tts_study import cli; cli.main = lambda: {interrupted}; cli.script()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+    assert "tts_study.strategies" not in imported_by("import tts_study.cli"), "so that this begins at once"
+
+
+def imported_by(statement):
+    code = f"import sys; {statement}; print(*sys.modules)"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+
+
 def test_solve_prints_the_answer_its_support_and_no_tree_for_samples(engines, capsys, data):
     models = ("--policy", data.parent, "--prm", data.parent)
     assert cli.main([str(argument) for argument in ("solve", "1+1?", *models, "--n", 3)]) == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -257,6 +258,41 @@ async def test_engines_that_are_lent_are_closed_when_they_are_given_back(lending
         await engines.close()
         assert closed == []
     assert closed == [1.0]
+
+
+async def test_a_run_that_is_cancelled_at_any_moment_leaves_the_engines_to_others(lending):
+    engines, one, other, _ = lending
+
+    async def run(profile):
+        async with engines.lent(profile, needs_prm=False):
+            await asyncio.sleep(0)
+
+    moments = random.Random(0)
+    for _ in range(300):
+        running = asyncio.create_task(run(moments.choice((one, other))))
+        await asyncio.sleep(moments.uniform(0, 0.001))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    await asyncio.wait_for(run(one), 10)
+    await asyncio.wait_for(run(other), 10)
+
+
+async def test_engines_that_are_being_closed_are_not_lent(lending, monkeypatch):
+    engines, one, _, closed = lending
+
+    async def close(self):
+        await asyncio.sleep(0.1)
+        closed.append(self)
+
+    monkeypatch.setattr(VllmPolicy, "close", close)
+    async with engines.lent(one, needs_prm=False) as (first, _):
+        pass
+    closing = asyncio.create_task(engines.close())
+    await asyncio.sleep(0.05)
+    async with engines.lent(one, needs_prm=False) as (second, _):
+        assert second is not first
+    await closing
+    assert closed == [first]
 
 
 # --- real vLLM -------------------------------------------------------------------------------------------------------

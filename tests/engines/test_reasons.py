@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 import shutil
 import subprocess
 import sys
@@ -17,8 +18,9 @@ from huggingface_hub import constants
 
 from tts_study.engines import checkpoints, reasons
 from tts_study.engines.policy import VllmPolicy
+from tts_study.engines.replies import Refused
 from tts_study.engines.settings import PolicySettings
-from tts_study.errors import UserError, one_line
+from tts_study.errors import EngineLost, NotInstalled, UserError, one_line
 from tts_study.records import Problem
 
 
@@ -246,6 +248,12 @@ async def test_only_want_of_memory_is_answered_with_advice_on_memory(cache):
 ])  # fmt: skip
 def test_what_leaves_a_policy_out_of_the_ladder_is_want_of_memory_or_devices(said, lacks_room):
     assert bool(reasons.ROOM.search(said)) == lacks_room
+
+
+def test_every_error_arrives_from_a_worker_as_it_was_raised():
+    for error in (NotInstalled("vllm"), Refused("no", 404), EngineLost("gone"), UserError("wrong")):
+        arrived = pickle.loads(pickle.dumps(error))
+        assert (type(arrived), str(arrived), vars(arrived)) == (type(error), str(error), vars(error))
 
 
 def test_somebody_elses_text_is_shown_in_one_printable_line_of_bounded_length():

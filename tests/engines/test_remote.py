@@ -226,6 +226,7 @@ async def test_a_policy_on_a_server_is_asked_for_the_probabilities_of_its_two_an
         ({"token_id:{0}": -0.1, "token_id:{1}": "-0.2"}, "'-0.2', which is not the logarithm"),
         ({"token_id:{0}": -0.1, "token_id:{1}": None}, "None, which is not the logarithm"),
         ({"token_id:{0}": -0.1, "token_id:{1}": 3}, "3, which is not the logarithm"),
+        ({"token_id:{0}": -0.1, "token_id:{1}": -(10**400)}, "000, which is not the logarithm"),
         ("token_id:{0} token_id:{1}", "not a server of vLLM"),
         (7, "not a server of vLLM"),
     ],
@@ -799,11 +800,12 @@ async def test_as_many_scores_as_tokens_must_come_back(serve, prm_folder, more):
         ([-1], 0, "returned the token -1"),
         ([1.0], 0, "returned the token 1.0"),
         ([True], 0, "returned the token True"),
-        ("abc", 0, "returned the token 'a'"),
         ([1] * 65, 0, "returned 65 tokens where at most 64"),
         ([1], -2, "returned -2 cached tokens"),
         ([1], 10_000, "returned 10000 cached tokens"),
         ([1], "5", "returned '5' cached tokens"),
+        ([1], 10**400, "0000 cached tokens"),
+        ([1], [], "returned [] cached tokens"),
     ],
 )
 async def test_tokens_and_counts_that_cannot_be_end_the_run(serve, policy_folder, tokens, cached, reported):
@@ -815,6 +817,38 @@ async def test_tokens_and_counts_that_cannot_be_end_the_run(serve, policy_folder
         with pytest.raises(RunStopped) as caught:
             await policy.complete(policy.prompt(PROBLEM), n=1, seed=0)
     assert reported in str(caught.value) and str(policy_folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"token_logprobs": [-0.1], "top_logprobs": [{"a": -0.1}, {"b": -0.2}]},
+        {"token_logprobs": [-0.1, -0.2], "top_logprobs": [{"a": -0.1}, {}]},
+        {"token_logprobs": [-0.1, -0.2], "top_logprobs": [{"a": -0.1}, {"b": 10**400}]},
+        {"token_logprobs": [-0.1, -0.2], "top_logprobs": [{"a": -0.1}, {"b": "low"}]},
+        {"token_logprobs": [-0.1, -(10**400)], "top_logprobs": [{"a": -0.1}, {"b": -0.2}]},
+        {"token_logprobs": [-0.1, float("-inf")], "top_logprobs": [{"a": -0.1}, {"b": -0.2}]},
+    ],
+)
+async def test_log_probabilities_that_cannot_be_are_one_sentence(serve, policy_folder, listed):
+    fake = await serve(policy_folder)
+    choice = {"token_ids": [1, 2], "finish_reason": "stop", "logprobs": listed}
+    usage = {"prompt_tokens_details": {"cached_tokens": 0}}
+    fake.answer = lambda request, reply: as_json({"choices": [choice], "usage": usage})
+    async with policy_on(policy_folder, fake, signals=True) as policy:
+        with pytest.raises(UserError, match="^[^\n]*$"):
+            await policy.complete(policy.prompt(PROBLEM), n=1, seed=0)
+
+
+@pytest.mark.parametrize("reason", [True, 1.5, [], "a text that nobody asked it to stop at", -1])
+async def test_a_sample_that_was_stopped_by_what_was_not_asked_for_ends_the_run(serve, policy_folder, reason):
+    fake = await serve(policy_folder)
+    choice = {"token_ids": [1], "finish_reason": "stop", "stop_reason": reason}
+    usage = {"prompt_tokens_details": {"cached_tokens": 0}}
+    fake.answer = lambda request, reply: as_json({"choices": [choice], "usage": usage})
+    async with policy_on(policy_folder, fake) as policy:
+        with pytest.raises(RunStopped, match="as what stopped it"):
+            await policy.complete(policy.prompt(PROBLEM), n=1, seed=0)
 
 
 async def as_json(body):
@@ -829,6 +863,8 @@ async def as_json(body):
         b"[]",
         b'{"choices": [{"finish_reason": "stop"}], "usage": []}',
         b'{"choices": "none", "usage": {}}',
+        b'{"choices": [{"finish_reason": "stop", "token_ids": "abc"}], '
+        b'"usage": {"prompt_tokens_details": {"cached_tokens": 0}}}',
     ],
 )
 async def test_a_reply_of_another_shape_is_one_sentence(serve, policy_folder, body):
@@ -859,7 +895,13 @@ async def test_a_reply_without_a_reasonable_end_is_not_read_to_its_end(serve, po
             await policy.complete(policy.prompt(PROBLEM), n=1, seed=0)
 
 
-@pytest.mark.parametrize("card", [{"id": 3}, {"id": ["a"]}, {}, {"id": "a", "max_model_len": "long"}, "model"])
+@pytest.mark.parametrize(
+    "card",
+    [
+        {"id": 3}, {"id": ["a"]}, {}, {"id": "a", "root": ["a"]}, {"id": "a", "max_model_len": "long"}, "model",
+        {"id": "a", "max_model_len": True}, {"id": "a", "max_model_len": -(10**400)},
+    ],
+)  # fmt: skip
 async def test_a_list_of_models_of_another_shape_is_one_sentence(serve, policy_folder, card):
     fake = await serve(policy_folder)
     fake.cards = [card]

@@ -56,6 +56,16 @@ async def test_only_the_problem_that_kills_its_engine_is_given_up_and_it_is_name
     assert max(solver.tries.values()) == 2 and solver.deaths <= 2 * len(poison)
 
 
+@pytest.mark.parametrize("concurrency", [1, 30])
+async def test_problems_that_kill_engines_and_stand_together_do_not_keep_the_others_from_being_solved(
+    tmp_path, concurrency
+):
+    solver = Fragile(problem.id for problem in PROBLEMS[:6])
+    with pytest.raises(UserError, match="6 of 30 problems failed, problem p/0 first"):
+        await run(solver, tmp_path / "run.jsonl", concurrency=concurrency)
+    assert set(store.load(tmp_path / "run.jsonl").problems) == set(PROBLEMS[6:])
+
+
 async def test_an_engine_that_was_lost_by_chance_costs_no_problem(tmp_path):
     solver = Fragile()
     task = asyncio.create_task(run(solver, tmp_path / "run.jsonl"))
@@ -68,7 +78,8 @@ async def test_an_engine_that_was_lost_by_chance_costs_no_problem(tmp_path):
 
 async def test_engines_that_die_of_everything_end_the_run_soon(tmp_path):
     solver = Fragile(problem.id for problem in PROBLEMS)
-    with pytest.raises(RunStopped, match="5 engines in a row were lost, each at a single problem: .* poison"):
+    named = r"5 engines in a row were lost, each at a single problem \((p/\d+, ){4}p/\d+\): .* poison"
+    with pytest.raises(RunStopped, match=named):
         await run(solver, tmp_path / "run.jsonl", concurrency=2)
     assert solver.deaths <= 2 * attempts.LOSSES + 2 + attempts.ALONE
 

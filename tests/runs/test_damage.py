@@ -16,12 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_engines import ScriptedPolicy, ScriptedPRM, run_strategy
 
+from tts_study.cli import main
 from tts_study.engines.checkpoints import describe_model
 from tts_study.errors import RunStopped, UserError
 from tts_study.records import Completion, Cost, Node, Problem, SearchResult
 from tts_study.runs import store
 from tts_study.runs.export import published_rows, write
 from tts_study.runs.find import find_runs
+from tts_study.runs.shards import Shard
 
 HEADER = {"n": 2, "seed": 0}
 PROBLEMS = tuple(Problem(f"p{i}", f"What is {i}?", "5") for i in range(40))
@@ -283,6 +285,33 @@ def test_an_export_is_there_whole_or_not_at_all(tmp_path, monkeypatch, name):
     assert list((tmp_path / "out").iterdir()) == [], "and nothing is in the way of the next try"
     write(rows, tmp_path / "out" / name)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_verdicts_and_merged_runs_are_there_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
+    answers, out = tmp_path / "answers.jsonl", tmp_path / "out"
+    answers.write_text('{"answer": "2", "prediction": "3"}\n' * 2000)
+    header = {"strategy": "best_of_n", "n": 1, "seed": 0, "dataset": store.describe_dataset("x/y", PROBLEMS)}
+    shards = [tmp_path / f"{index}.jsonl" for index in (1, 2)]
+    for index, path in enumerate(shards, start=1):
+        shard = Shard(index, 2)
+        with store.writing(path, header | shard.describe(PROBLEMS)) as writer:
+            for problem in shard.of(PROBLEMS):
+                writer.append(problem, sampled(problem))
+    commands = (
+        ["grade", str(answers), "--verdicts", str(out / "verdicts.jsonl")],
+        ["merge", *map(str, shards), "--out", str(out / "merged.jsonl.gz")],
+    )
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for command in commands:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", full)
+            assert main(command) == 2 and capsys.readouterr().err.count("\n") == 1
+        assert list(out.iterdir()) == [], "and nothing is in the way of the next try"
+    assert [main(command) for command in commands] == [0, 0]
+    assert {path.name for path in out.iterdir()} == {"verdicts.jsonl", "merged.jsonl.gz"}
 
 
 def test_weights_that_are_a_pipe_are_refused_and_not_waited_for(tmp_path):

@@ -1,6 +1,6 @@
 """Tables for readers: rounded in a notebook, and saved beside their figure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,9 @@ LEAST_P = 1e-4
 MISSING = "-"  # what a reader sees in place of a value that there is not
 
 
-def keep_dollars(texts: Iterable[str]) -> None:
-    """If one of the texts has a dollar sign, have notebooks show tables as they are, with nothing typeset.
-
-    What a model writes between dollar signs need not be a formula.
-    """
-    if any("$" in text for text in texts):
-        pd.set_option("display.html.use_mathjax", False)
+def typeset_nothing() -> None:
+    """Have notebooks show tables as they are: what a model writes between dollar signs need not be a formula."""
+    pd.set_option("display.html.use_mathjax", False)
 
 
 def show(

@@ -1,17 +1,19 @@
 r"""What the parser replied, kept in the user's cache folder, so that a second analysis starts no parser.
 
-One file for each version of the parser, so that no reply of another is ever used. A line a reply::
+One file for each version of the parser, so that no reply of another is ever used. A line a reply, with a checksum::
 
-    ["\\sqrt{12}", "~3.46410161513775458705489268301"]
+    ["\\sqrt{12}", "~3.46410161513775458705489268301", 3164377210]
 
-No file beside a run is read: who shares a run must not decide how it is graded.
+No file beside a run is read, nor one that others may write: who shares a run must not decide how it is graded.
 """
 
 import hashlib
 import json
 import logging
 import os
+import stat
 import threading
+import zlib
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -59,7 +61,7 @@ class Memo:
             self._replies[text] = reply
             if self._file is not None:
                 try:  # one write to a file opened for appending: processes that share it write whole lines
-                    os.write(self._file, json.dumps([text, reply]).encode() + b"\n")
+                    os.write(self._file, _line(text, reply))
                 except OSError as error:
                     self._give_up(error)
 
@@ -70,9 +72,9 @@ class Memo:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = os.open(path, _FLAGS, 0o600)
-            if hasattr(os, "getuid") and os.fstat(self._file).st_uid != os.getuid():
+            if why := _why_unsafe(os.fstat(self._file)):
                 os.close(self._file)
-                raise PermissionError(0, "it is another user's")
+                raise PermissionError(0, why)
             content = path.read_bytes()
             if content and not content.endswith(b"\n"):
                 os.write(self._file, b"\n")  # after a line that a kill cut short
@@ -95,11 +97,25 @@ def cache_file() -> Path:
     return paths.cache() / f"answers-{digest.hexdigest()[:16]}.jsonl"
 
 
+def _why_unsafe(file: os.stat_result) -> str:
+    """Why a file's replies cannot be relied on; "" if they can. A pipe would be waited for."""
+    if not stat.S_ISREG(file.st_mode):
+        return "it is no regular file"
+    if hasattr(os, "getuid") and file.st_uid != os.getuid():
+        return "it is another user's"
+    if os.name == "posix" and file.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return "others may write it"
+    return ""
+
+
+def _line(text: str, reply: str | None) -> bytes:
+    body = json.dumps([text, reply]).encode()[:-1]
+    return b"%b, %d]\n" % (body, zlib.crc32(body))
+
+
 def _whole(lines: list[bytes]) -> Iterator[tuple[str, str | None]]:
     for line in lines:
-        try:
-            text, reply = json.loads(line)
-        except (ValueError, TypeError, RecursionError):  # cut short by a kill, or the nothing after the last line
-            continue
-        if isinstance(text, str) and isinstance(reply, str | None):
+        body, _, end = line.rpartition(b", ")
+        if end == b"%d]" % zlib.crc32(body):  # otherwise it was cut short by a kill, or damaged
+            text, reply = json.loads(body + b"]")
             yield text, reply

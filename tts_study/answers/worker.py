@@ -111,16 +111,16 @@ class Worker:
             return self._process
         package_parent = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (package_parent, os.environ.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path}, start_new_session=True,
-        )  # fmt: skip
-        self._lines, self._limits_itself = queue.SimpleQueue(), True
-        # a thread, as Windows cannot wait for a pipe for a limited time
-        threading.Thread(target=_pass_on, args=(self._process.stdout, self._lines), daemon=True).start()
         try:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path}, start_new_session=True,
+            )  # fmt: skip
+            self._lines, self._limits_itself = queue.SimpleQueue(), True
+            # a thread, as Windows cannot wait for a pipe for a limited time
+            threading.Thread(target=_pass_on, args=(self._process.stdout, self._lines), daemon=True).start()
             self._limits_itself = json.loads(self._read_line(self._process, START_LIMIT_S))["limits"]
-        except (WorkerLostError, OverLimitError) as lost:
+        except (WorkerLostError, OverLimitError, OSError, RuntimeError) as lost:  # too many files, processes, threads
             command = " ".join(self._command)
             raise UserError(f"The answer parser does not start ({lost}): run `{command}` to see why.") from lost
         return self._process

@@ -13,19 +13,19 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from tts_study.cli import check_gpu, choose, export, grade, merge, prm_bench, replay, run, serve, solve, study
 from tts_study.errors import OPTIONAL, NotInstalled, UserError, one_line
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as in a shell
 OUTPUT_CLOSED = 141  # exit code of what a closed pipe ends, as in a shell
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a file that is written to does not say its name
 MOST_SHOWN, LONGEST_WORD = 4000, 300  # characters of an error
-COMMANDS = (run, merge, study, solve, serve, replay, export, grade, choose, prm_bench, check_gpu)
 
 
 def add_commands(commands: Any) -> None:
-    """Add the commands of `tts-study`."""
-    for command in COMMANDS:
+    """Add the commands of `tts-study`, which are imported here: that takes half a second."""
+    from tts_study.cli import check_gpu, choose, export, grade, merge, prm_bench, replay, run, serve, solve, study
+
+    for command in (run, merge, study, solve, serve, replay, export, grade, choose, prm_bench, check_gpu):
         command.add_parser(commands)
 
 
@@ -80,6 +80,8 @@ def main(
 
 def script() -> NoReturn:
     """What is installed as `tts-study`: `main`; after a failure it ends at once, with engines that are starting."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # before a command begins and after it, Ctrl-C needs no words
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a console that is not UTF-8
     code = main()

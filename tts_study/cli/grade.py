@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tts_study import paths
 from tts_study.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ def _grade(arguments: argparse.Namespace) -> None:
 
 
 def _write(path: Path, verdicts: "list[grading.Verdict]") -> None:
+    if path.exists():
+        raise UserError(f"{path} exists: remove it, or write the verdicts to another file")
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with paths.written_whole(path) as part, part.open("w", encoding="utf-8") as file:
             file.writelines(f"{json.dumps(verdict.row())}\n" for verdict in verdicts)
-    except FileExistsError:
-        raise UserError(f"{path} exists: remove it, or write the verdicts to another file") from None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None

@@ -47,6 +47,12 @@ async def in_background(coroutine: Coroutine[Any, Any, T]) -> T:
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, _loop()))
 
 
+async def in_any_case(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in the background loop to its end, also if its caller is cancelled, who then does not wait."""
+    running = asyncio.run_coroutine_threadsafe(coroutine, _loop())
+    return await asyncio.shield(asyncio.wrap_future(running))
+
+
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()

@@ -5,17 +5,20 @@ a server may answer anything: neither may become a stored result.
 """
 
 import math
+from collections.abc import Sequence
 
 from tts_study.engines.engine import NextToken, Pooled, Sample
 from tts_study.engines.settings import EngineSettings
 from tts_study.errors import RunStopped
 
 ROUNDING = 1e-3  # by which a probability in bfloat16 may exceed 1
+LOWEST = -3.5e38  # below any 32-bit float; JSON has whole numbers that no float can be
 
 
 def check_sample(
-    settings: EngineSettings, sample: Sample, *, vocabulary: int, prompt: int, most: int, logprobs: bool = False
-) -> Sample:
+    settings: EngineSettings, sample: Sample, *, vocabulary: int, prompt: int, most: int, logprobs: bool = False,
+    stops: Sequence[str] = (),
+) -> Sample:  # fmt: skip
     """Make sure that a sample can come from the model, and is no longer than was requested.
 
     Args:
@@ -25,6 +28,7 @@ def check_sample(
         prompt: tokens of the prompt.
         most: tokens that were asked for at most.
         logprobs: whether each token's log-probability was asked for, too.
+        stops: the texts that it was to stop at.
 
     Raises:
         RunStopped: it cannot.
@@ -34,6 +38,9 @@ def check_sample(
     for token in sample.token_ids:
         if not is_whole(token, 0, vocabulary - 1):
             raise _fault(settings, f"the token {token!r:.40}, and its vocabulary has the tokens 0 to {vocabulary - 1}")
+    reason = sample.stop_reason
+    if reason is not None and reason not in stops and not is_whole(reason, 0, vocabulary - 1):
+        raise _fault(settings, f"{reason!r:.40} as what stopped it, which was not asked for")
     _check_cached(settings, sample.cached, prompt)
     if len(sample.logprobs) != (len(sample.token_ids) if logprobs else 0):
         raise _fault(settings, f"{len(sample.logprobs)} log-probabilities for {len(sample.token_ids)} tokens")
@@ -81,7 +88,7 @@ def check_next_token(settings: EngineSettings, reply: NextToken, *, prompt: int,
 
 def _check_logprob(settings: EngineSettings, value: object) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not -math.inf < value < ROUNDING:  # type: ignore[operator]
+    if not number or not LOWEST < value < ROUNDING:  # type: ignore[operator]
         raise _fault(settings, f"{value!r:.40}, which is not the logarithm of a probability", value)
 
 

@@ -110,7 +110,7 @@ class VllmPolicy(OnEngine):
         sample = await self.engine.generate(prefix, sampling)
         return check_sample(
             self.settings, sample, vocabulary=self._vocabulary, prompt=len(prefix), most=sampling["max_tokens"],
-            logprobs="logprobs" in sampling,
+            logprobs="logprobs" in sampling, stops=sampling.get("stop", ()),
         )  # fmt: skip
 
     def _generation(self, sample: Sample) -> Generation:

@@ -9,12 +9,14 @@ from typing import Any
 
 import aiohttp
 
+from tts_study.engines.border import is_whole
 from tts_study.engines.engine import NextToken, Pooled, Sample, of_token
 from tts_study.errors import UserError, one_line
 from tts_study.records import TOP
 
 API_KEY = "TTS_STUDY_API_KEY"  # the environment variable, the only place from which a key is read
 MOST_BYTES = 2**26  # of a reply: a score for each of a million tokens is less
+LARGEST = 2**53  # tokens of a context: up to it, whole numbers in JSON are the same for every reader
 BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
@@ -89,7 +91,8 @@ def read_cards(reply: Any) -> list[dict[str, Any]]:
     """The models in a reply of /v1/models."""
     cards = list(reply["data"])
     for card in cards:
-        if not isinstance(card["id"], str) or not isinstance(card.get("max_model_len"), int | None):
+        names, context = (card["id"], card.get("root") or ""), card.get("max_model_len")
+        if not all(isinstance(name, str) for name in names) or not (context is None or is_whole(context, 1, LARGEST)):
             raise TypeError
     return cards
 
@@ -107,7 +110,13 @@ def read_sample(reply: Mapping[str, Any]) -> Sample:
     if choice.get("token_ids") is None:
         raise UserError("A server does not return token ids: it must be vLLM 0.32 or later.")
     stopped, logprobs = choice["finish_reason"] == "stop", _logprobs(choice.get("logprobs"))
-    return Sample(tuple(choice["token_ids"]), stopped, choice.get("stop_reason"), _cached(reply), logprobs)
+    return Sample(_listed(choice["token_ids"]), stopped, choice.get("stop_reason"), _cached(reply), logprobs)
+
+
+def _listed(values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, list):
+        raise TypeError
+    return tuple(values)
 
 
 def _logprobs(listed: Mapping[str, Any] | None) -> tuple[tuple[float, float], ...]:
@@ -138,7 +147,8 @@ def _cached(reply: Mapping[str, Any]) -> Any:
     details = reply["usage"].get("prompt_tokens_details")
     if details is None:
         raise UserError("A server does not count cached tokens: restart it with --enable-prompt-tokens-details.")
-    return details.get("cached_tokens") or 0
+    cached = details.get("cached_tokens")
+    return 0 if cached is None else cached
 
 
 def read_pooled(reply: Mapping[str, Any]) -> Pooled:

@@ -150,7 +150,7 @@ class Servers:
         self._heard()
         try:
             return read(reply)
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
             raise stranger(server.url) from error
 
     def _open(self) -> aiohttp.ClientSession:

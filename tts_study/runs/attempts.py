@@ -2,10 +2,13 @@
 
 All problems are tried together. Those that were in flight when an engine was lost are tried again when the others are
 done, one at a time for each engine: an engine that is lost at a single problem shows which one it is, and only that is
-given up.
+given up. They come in a random order, as problems of one kind stand together: a few that all end their engines in a row
+look like engines that are lost at everything.
 """
 
 import asyncio
+import random
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -43,15 +46,20 @@ async def tried(problems: Sequence[Problem], solve: Solve, concurrency: int, wor
 
     outcomes = dict(zip(problems, await _all(together, problems), strict=True))
     suspects = [problem for problem, outcome in outcomes.items() if isinstance(outcome, EngineLost)]
+    random.Random(0).shuffle(suspects)
     room, lost_in_row = asyncio.Semaphore(workers), 0
+    last: deque[str] = deque(maxlen=ALONE)
 
     async def alone(problem: Problem) -> Outcome:
         nonlocal lost_in_row
         async with room:
             outcome = await solve(problem)
         lost_in_row = lost_in_row + 1 if isinstance(outcome, EngineLost) else 0
+        if isinstance(outcome, EngineLost):
+            last.append(problem.id)
         if lost_in_row == ALONE * workers:
-            raise RunStopped(f"{lost_in_row} engines in a row were lost, each at a single problem: {outcome}")
+            at = ", ".join(last)
+            raise RunStopped(f"{lost_in_row} engines in a row were lost, each at a single problem ({at}): {outcome}")
         if isinstance(outcome, EngineLost):
             outcome = UserError(f"an engine was lost each time it was tried, also alone: {outcome}")
         return outcome

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from tts_study.engines.background import in_background
+from tts_study.engines.background import in_any_case, in_background
 from tts_study.engines.ports import server_urls
 from tts_study.engines.settings import (
     FamilySettings,
@@ -46,7 +46,7 @@ class Engines:
     def __init__(self) -> None:
         self._policy: tuple[object, VllmPolicy] | None = None
         self._prm: tuple[object, AnyPRM] | None = None
-        self._users = 0
+        self._users: set[object] = set()
         self._closing = False
         self._free = asyncio.Condition()
 
@@ -57,11 +57,11 @@ class Engines:
         Raises:
             UserError: as `of`.
         """
-        pair = await in_background(self._lend(profile, needs_prm))
-        try:
-            yield pair
+        user = object()
+        try:  # who is cancelled in the moment in which they were lent has them, and must give them back, too
+            yield await in_background(self._lend(profile, needs_prm, user))
         finally:
-            await in_background(self._give_back())
+            await in_any_case(self._give_back(user))
 
     async def of(self, profile: Profile, *, needs_prm: bool) -> "tuple[VllmPolicy, AnyPRM | None]":
         """A profile's engines; each starts when it is first needed.
@@ -73,7 +73,7 @@ class Engines:
 
     async def close(self) -> None:
         """Shut both down, as soon as they are not in use."""
-        await in_background(self._close())
+        await in_background(self._close_when_free())
 
     async def _of(self, profile: Profile, needs_prm: bool) -> "tuple[VllmPolicy, AnyPRM | None]":
         for_policy, for_prm = _wanted(profile)
@@ -88,11 +88,11 @@ class Engines:
             self._prm = for_prm, _prm(profile, self._policy[1])
         return self._policy[1], self._prm[1] if needs_prm and self._prm else None
 
-    async def _lend(self, profile: Profile, needs_prm: bool) -> "tuple[VllmPolicy, AnyPRM | None]":
+    async def _lend(self, profile: Profile, needs_prm: bool, user: object) -> "tuple[VllmPolicy, AnyPRM | None]":
         async with self._free:
             await self._free.wait_for(lambda: not self._users or self._are_those_of(profile, needs_prm))
             pair = await self.of(profile, needs_prm=needs_prm)
-            self._users += 1
+            self._users.add(user)
             return pair
 
     def _are_those_of(self, profile: Profile, needs_prm: bool) -> bool:
@@ -100,20 +100,25 @@ class Engines:
         kept = self._policy, self._prm if needs_prm else None
         return all(have is None or have[0] == want for have, want in zip(kept, _wanted(profile), strict=True))
 
-    async def _give_back(self) -> None:
+    async def _give_back(self, user: object) -> None:
         async with self._free:
-            self._users -= 1
+            self._users.discard(user)
+            self._free.notify_all()
             if self._closing and not self._users:
                 await self._close()
-            self._free.notify_all()
+
+    async def _close_when_free(self) -> None:
+        async with self._free:  # nobody is lent what is being closed
+            self._closing = bool(self._users)
+            if not self._closing:
+                await self._close()
 
     async def _close(self) -> None:
-        self._closing = self._users > 0
-        if not self._closing:
-            for kept in (self._policy, self._prm):
-                if kept is not None:
-                    await kept[1].close()
-            self._policy = self._prm = None
+        self._closing, kept = False, (self._policy, self._prm)
+        self._policy = self._prm = None
+        for each in kept:
+            if each is not None:
+                await each[1].close()
 
 
 ENGINES = Engines()

@@ -4,11 +4,10 @@ The columns are those that `tts_study.runs.published` reads, and `replay(export(
 """
 
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tts_study import paths
 from tts_study.errors import UserError
 from tts_study.profiles import HUB_NAME
 from tts_study.records import Completion, Problem
@@ -76,19 +75,14 @@ def write(rows: Rows, path: Path, *, replace: bool = False) -> None:
         raise UserError(f"{path} exists already: remove it, or write to another file")
     from pyarrow.parquet import write_table
 
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # the file is there whole, or not at all
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".jsonl":
-            part.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-        else:
-            write_table(as_dataset(rows).with_format("arrow")[:], part)
-        os.replace(part, path)
+        with paths.written_whole(path) as part:
+            if path.suffix == ".jsonl":
+                part.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+            else:
+                write_table(as_dataset(rows).with_format("arrow")[:], part)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def push(rows: Rows, name: str, config: str) -> None:

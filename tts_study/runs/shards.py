@@ -9,13 +9,13 @@ So the files alone are enough to merge shards, and to name what is missing.
 """
 
 import gzip
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from tts_study import paths
 from tts_study.errors import UserError
 from tts_study.records import OWN_SAMPLER, Problem, SearchResult
 from tts_study.runs import store
@@ -165,11 +165,9 @@ def _versions(headers: Sequence[Header]) -> Header:
 
 def _write(out: Path, header: Header, solved: Sequence[Solved]) -> None:
     """Write the whole run, or nothing."""
-    part = out.with_name(f"{out.name}.part")
-    part.unlink(missing_ok=True)
-    with store.writing(part, header) as writer:
-        for problem, result, seconds in solved:
-            writer.append(problem, result, seconds)
-    if out.suffix == ".gz":
-        part.write_bytes(gzip.compress(part.read_bytes(), mtime=0))
-    os.replace(part, out)
+    with paths.written_whole(out) as part:
+        with store.writing(part, header) as writer:
+            for problem, result, seconds in solved:
+                writer.append(problem, result, seconds)
+        if out.suffix == ".gz":
+            part.write_bytes(gzip.compress(part.read_bytes(), mtime=0))

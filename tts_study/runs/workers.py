@@ -243,7 +243,7 @@ async def _reply(ref: Any, limit: float) -> Any:
             raise error.cause from None
         raise
     except RayError as error:
-        raise WorkerLost(f"{type(error).__name__}: {str(error).strip().splitlines()[-1].strip()}") from None
+        raise WorkerLost(f"{type(error).__name__}: {_in_one_line(error)}") from None
 
 
 def _in_one_line(error: Exception | None) -> str:
