@@ -191,6 +191,11 @@ def test_rows_are_in_the_order_of_names_and_of_numbers_and_what_is_missing_is_a_
     assert tables.show(pd.DataFrame({"solutions": [800.0, None]}))["solutions"].tolist() == ["800.00", "-"]
 
 
+def test_a_table_without_rows_is_shown_without_rows():
+    table = pd.DataFrame(columns=["policy", "method", "rival", "text"])
+    assert tables.show(table, index=["policy", "method"], columns="rival", values="text").empty
+
+
 def test_a_table_is_saved_beside_its_figure(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "figures", lambda: tmp_path / "figures")
     curve = curve_of(graded([("1/2", 0.5), ("1/3", 0.6)]), ("pass",))

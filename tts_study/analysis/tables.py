@@ -59,7 +59,8 @@ def save(table: pd.DataFrame, name: str, folder: Path | None = None) -> Path:
 def _places(column: pd.Series) -> dict[Any, int]:
     """The place of each value of an index: numbers by size, names as the table first has them."""
     values = list(dict.fromkeys(column))
-    return {value: i for i, value in enumerate(values if isinstance(values[0], str) else sorted(values))}
+    named = all(isinstance(value, str) for value in values)
+    return {value: i for i, value in enumerate(values if named else sorted(values))}
 
 
 def _rounded(name: str, column: pd.Series) -> pd.Series:
