@@ -48,16 +48,16 @@ def tree_lines(result: "SearchResult") -> "Iterator[str]":
     """The tree as indented lines: steps that were kept, and the number of the others beside them."""
     nodes = result.tree
     children: dict[int | None, list[int]] = {}
-    for i, node in enumerate(nodes):
+    for number, node in enumerate(nodes):
         parent = None if node.parent is None else original(nodes, node.parent)
-        children.setdefault(parent, []).append(i)
+        children.setdefault(parent, []).append(number)
 
     def below(parent: int | None, depth: int) -> list[tuple[int | None, int, str]]:
         """What is shown under a node: the children that were kept, then how many others there are; last one first."""
         all_of_them = children.get(parent, ())
         kept = [i for i in all_of_them if nodes[i].fate in ("kept", "finished", "cut")]
         dropped = len(all_of_them) - len(kept)
-        more = [(None, depth, f"({dropped} pruned or repeated)")] if dropped else []
+        more: list[tuple[int | None, int, str]] = [(None, depth, f"({dropped} pruned or repeated)")] if dropped else []
         return [*more, *((i, depth, _line(nodes[i])) for i in reversed(kept))]
 
     waiting = below(None, 0)  # a list and no recursion: a tree may have any depth
