@@ -9,8 +9,11 @@ OPTIONAL = {
         "searching with real models needs vLLM",
         "run `make setup` on Linux (with DEVICE=gpu for GPUs), or use engines on servers (docs/remote.md)",
     ),
-    "ray": ("a run on a cluster needs Ray", "run `pip install 'tts-study[ray]'`"),
-    "papermill": ("running notebooks needs Papermill", "run `pip install 'tts-study[read]'`"),
+    "ray": ("a run on a cluster needs Ray", "run `pip install -c constraints.txt -e '.[ray]'` in a checkout"),
+    "papermill": (
+        "running notebooks needs Papermill",
+        "run `pip install -c constraints.txt -e '.[read]'` in a checkout",
+    ),
 }
 
 

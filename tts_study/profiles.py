@@ -246,14 +246,14 @@ def _checked(setting: Field[Any], value: Any) -> Any:
     """A setting's value in its type, and within its limits: what comes from a command line is text."""
     name, limits = setting.name, setting.metadata
     most = limits.get("most", 1)
-    if limits.get("escaped"):
-        value = str(value).replace("\\n", "\n").replace("\\t", "\t")  # as it is typed in a shell
-        if not value:
-            raise UserError(f"{name} must not be empty: leave it out for the default")
     if limits.get("urls"):
         server_urls(str(value))  # here already: a notebook's options are stored, and must not contain a password
     kind = next((k for k in get_args(setting.type) if k is not NoneType), setting.type)
     checked = typed(name, value, kind)
+    if limits.get("escaped"):
+        checked = checked.replace("\\n", "\n").replace("\\t", "\t")  # as it is typed in a shell
+        if not checked:
+            raise UserError(f"{name} must not be empty: leave it out for the default")
     if kind is int and checked < 1:
         raise UserError(f"{name} must be at least 1, and {value!r} is not")
     if kind is float and "zero" in limits and not 0 <= checked < float("inf"):

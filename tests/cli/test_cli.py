@@ -13,8 +13,10 @@ from scripted_engines import ScriptedPolicy, ScriptedPRM
 
 import benchmarks.cli
 from tts_study import cli, paths
+from tts_study.cli.solve import tree_lines
 from tts_study.errors import UserError
 from tts_study.micro import cli as micro_cli
+from tts_study.records import Cost, Node, SearchResult
 from tts_study.runs.engines import ENGINES
 
 ROW = {"unique_id": "a", "problem": "1+1?", "answer": "2"}
@@ -208,6 +210,14 @@ def test_ctrl_c_before_a_command_begins_or_after_it_ends_the_process_without_a_w
 def imported_by(statement):
     code = f"import sys; {statement}; print(*sys.modules)"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+
+
+def test_a_tree_of_any_depth_is_printed_without_a_limit():
+    deep = [Node(i - 1 if i else None, f"s{i}", 1, 0.5, 0.5, "kept") for i in range(2000)]
+    nodes = (*deep, Node(0, "no", 1, 0.1, 0.1, "pruned"), Node(None, "end", 1, None, 0.2, "finished"))
+    lines = list(tree_lines(SearchResult("p", (), Cost(), nodes)))
+    assert lines[:2] == ["0.500 kept     s0", "  0.500 kept     s1"] and lines[1999].endswith("s1999")
+    assert lines[2000:] == ["  (1 pruned or repeated)", "  -   finished end"]
 
 
 def test_solve_prints_the_answer_its_support_and_no_tree_for_samples(engines, capsys, data):

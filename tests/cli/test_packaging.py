@@ -141,6 +141,15 @@ def test_no_package_but_torch_and_its_companions_is_looked_up_outside_pypi():
         assert "-c constraints.txt" in yaml.safe_load((ROOT / environment).read_text())["dependencies"][-1]["pip"]
 
 
+def test_nobody_is_told_to_install_this_package_from_an_index_or_its_dependencies_unpinned():
+    """It is on no index, where anyone could register its name."""
+    wanted = r"pip install [^`\")]*(tts-study|\[[a-z,]+\])[^`\")]*"
+    asked = ["git", "grep", "-hoE", wanted, "--", "*.md", "*.py", "*.yml"]
+    told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(told) >= 4
+    assert [line for line in told if "-c constraints.txt -e" not in line] == []
+
+
 def test_the_citation_states_the_packages_version_and_licence():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])

@@ -65,3 +65,6 @@ def test_the_header_names_the_separator_only_where_it_is_not_the_default():
     assert prm_settings(load_profile("micro", prm_separator=r"\n\n")).prm_separator == "\n\n"
     with pytest.raises(UserError, match="must not be empty"):
         load_profile("micro", prm_separator="")
+    for no_text in (["\n"], True, b"\n", "\ud800"):
+        with pytest.raises(UserError, match="prm_separator must be"):
+            load_profile("micro", prm_separator=no_text)

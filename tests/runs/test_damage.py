@@ -98,6 +98,7 @@ def test_a_file_from_before_there_were_checksums_loads_and_may_be_continued(tmp_
 OF_COMPLETIONS = [
     ("steps", "2+3=5"), ("steps", [3]), ("steps", None), ("tokens", -5), ("tokens", 1.5), ("tokens", True),
     ("finished", 1), ("scores", [1.5]), ("scores", [float("nan")]), ("scores", ["high"]), ("scores", [[0.5]]),
+    ("steps", ["2+3=5", "\ud800"]), ("thought", "\udfff"),
 ]  # fmt: skip
 HUGE = 10**400  # a number that JSON can hold, and no table
 OF_PROBLEMS = [("level", HUGE), ("id", ["a"]), ("id", 3), ("text", None), ("answer", 5), ("level", "1"), ("subject", 2)]
@@ -186,12 +187,15 @@ async def test_a_stored_problem_that_differs_from_the_one_asked_is_noticed_befor
         await search(path, header=HEADER | {"dataset": {"name": "x"}})
 
 
-@pytest.mark.parametrize("scores", [(float("nan"),), (1.5,), ("high",)])
-async def test_a_result_that_could_not_be_read_back_is_not_written(tmp_path, scores):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("scores", (float("nan"),)), ("scores", (1.5,)), ("scores", ("high",)), ("steps", ("\ud800",))],
+)
+async def test_a_result_that_could_not_be_read_back_is_not_written(tmp_path, name, value):
     path = tmp_path / "run.jsonl"
     with store.writing(path, HEADER) as writer:
-        with pytest.raises(UserError, match="the result of problem p0 cannot be stored: scores cannot be"):
-            writer.append(PROBLEMS[0], sampled(PROBLEMS[0], step_scores=scores))
+        with pytest.raises(UserError, match=f"the result of problem p0 cannot be stored: {name} cannot be"):
+            writer.append(PROBLEMS[0], sampled(PROBLEMS[0], **{"step_scores" if name == "scores" else name: value}))
         writer.append(PROBLEMS[1], sampled(PROBLEMS[1]))
     assert store.load(path).problems == (PROBLEMS[1],)
 

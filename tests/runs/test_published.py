@@ -192,6 +192,8 @@ def test_the_strategy_is_what_a_row_says_or_else_the_name(tmp_path, name, row, s
         ([ROW | {"scores": [[0.5]]}], "line 1 has 2 completions and step scores of 1"),
         ([ROW | {"scores": [[0.5], [float("nan")]]}], "a step score must be a number from 0 to 1, and nan is not"),
         ([ROW | {"scores": [[0.5], [1.5]]}], "and 1.5 is not"),
+        ([ROW | {"scores": [[0.5], [10**400]]}], "and 1000000"),
+        ([ROW | {"completions": ["x", "\ud800"]}], r"line 1: a completion has half a character, '\ud800'"),
         ([ROW | {"scores": [[0.5], [None]]}], "and None is not"),
         ([ROW | {"scores": [[0.5], [True]]}], "and True is not"),
         ([ROW | {"scores": [[0.5], []]}], "line 1: some completions have step scores and some have none"),
@@ -204,6 +206,11 @@ def test_the_strategy_is_what_a_row_says_or_else_the_name(tmp_path, name, row, s
 )
 def test_what_is_broken_is_reported_with_its_line(tmp_path, rows, message):
     assert message in refusal(written(tmp_path, *rows))
+
+
+def test_numbers_and_names_that_no_table_could_hold_are_not_taken_over(tmp_path):
+    run = load_published(str(written(tmp_path, ROW | {"completion_tokens": [10**400, 3], "strategy": "\ud800dvts"})))
+    assert run.results[0].cost.generated == 3 and run.header["strategy"] == "dvts"
 
 
 def test_a_limit_reads_no_further(tmp_path):

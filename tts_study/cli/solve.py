@@ -11,7 +11,7 @@ from tts_study.strategies.tree import original
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tts_study.records import SearchResult
+    from tts_study.records import Node, SearchResult
 
 MOST_TEXT = 100  # characters of a step that a line shows
 
@@ -48,17 +48,26 @@ def tree_lines(result: "SearchResult") -> "Iterator[str]":
     """The tree as indented lines: steps that were kept, and the number of the others beside them."""
     nodes = result.tree
     children: dict[int | None, list[int]] = {}
-    for i, node in enumerate(nodes):
+    for number, node in enumerate(nodes):
         parent = None if node.parent is None else original(nodes, node.parent)
-        children.setdefault(parent, []).append(i)
+        children.setdefault(parent, []).append(number)
 
-    def below(parent: int | None, depth: int) -> "Iterator[str]":
-        shown = [i for i in children.get(parent, ()) if nodes[i].fate in ("kept", "finished", "cut")]
-        for i in shown:
-            score = "  -  " if nodes[i].score is None else f"{nodes[i].score:.3f}"
-            yield f"{'  ' * depth}{score} {nodes[i].fate:8} {one_line(nodes[i].text, MOST_TEXT)}"
-            yield from below(i, depth + 1)
-        if dropped := len(children.get(parent, ())) - len(shown):
-            yield f"{'  ' * depth}({dropped} pruned or repeated)"
+    def below(parent: int | None, depth: int) -> list[tuple[int | None, int, str]]:
+        """What is shown under a node: the children that were kept, then how many others there are; last one first."""
+        all_of_them = children.get(parent, ())
+        kept = [i for i in all_of_them if nodes[i].fate in ("kept", "finished", "cut")]
+        dropped = len(all_of_them) - len(kept)
+        more: list[tuple[int | None, int, str]] = [(None, depth, f"({dropped} pruned or repeated)")] if dropped else []
+        return [*more, *((i, depth, _line(nodes[i])) for i in reversed(kept))]
 
-    return below(None, 0)
+    waiting = below(None, 0)  # a list and no recursion: a tree may have any depth
+    while waiting:
+        i, depth, line = waiting.pop()
+        yield f"{'  ' * depth}{line}"
+        if i is not None:
+            waiting += below(i, depth + 1)
+
+
+def _line(node: "Node") -> str:
+    score = "  -  " if node.score is None else f"{node.score:.3f}"
+    return f"{score} {node.fate:8} {one_line(node.text, MOST_TEXT)}"

@@ -53,6 +53,7 @@ def _file_rows(path: Path) -> Iterator[Row]:
     raise UserError(f"cannot read {path}: a data set's file must be one of {', '.join(SUFFIXES)}")
 
 
+_HALF = re.compile("[\ud800-\udfff]")
 _LOST = {
     "\b": r"oxed|inom|eta|ar|egin|f|m|ullet|ig",
     "\t": r"ext|imes|heta|an(?=\s*[({\\\\^\d])|frac|riangle|au|ilde|herefore",
@@ -65,6 +66,12 @@ _LOST = {
 _LOST_BACKSLASH = re.compile("|".join(f"{character}(?:{rest})(?![a-z])" for character, rest in _LOST.items()))
 
 
+def half_character(text: str) -> str | None:
+    """The first lone surrogate of a text, if there is one: JSON can state it, and no file in UTF-8 can contain it."""
+    half = None if text.isascii() else _HALF.search(text)
+    return half and half[0]
+
+
 def check_text(place: str, column: str, text: object) -> None:
     r"""Refuse a text with half a character, or whose backslashes JSON took away: "\frac" is a form feed before "rac".
 
@@ -73,8 +80,8 @@ def check_text(place: str, column: str, text: object) -> None:
     """
     if not isinstance(text, str):
         return
-    if half := re.search("[\ud800-\udfff]", text):
-        raise UserError(f"{place}: {column!r} has half a character, {half[0]!a} (a lone surrogate): repair the row")
+    if half := half_character(text):
+        raise UserError(f"{place}: {column!r} has half a character, {half!a} (a lone surrogate): repair the row")
     if lost := _LOST_BACKSLASH.search(text):
         begins = {"\b": "b", "\t": "t", "\f": "f", "\r": "r", "\n": "n", "\v": "v", "\x07": "a"}[lost[0][0]]
         command = f"{begins}{lost[0][1:]}"

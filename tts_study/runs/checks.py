@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any, get_args
 
+from tts_study.problems.files import half_character
 from tts_study.records import Completion, Cost, Fate, Node, Problem
 
 FATES = set(get_args(Fate))
@@ -92,12 +93,13 @@ def check_seconds(seconds: Any) -> None:
 
 
 def check_all(name: str, values: Sequence[Any], *kinds: type, least: float = -LARGEST, most: float = LARGEST) -> None:
-    """Make sure that values are of one of the kinds, and that numbers are finite and within limits."""
+    """Make sure that values are of one of the kinds, numbers finite and within limits, and characters whole."""
     types = set(map(type, values))
     if all(issubclass(each, kinds) and (each is not bool or bool in kinds) for each in types):
         numbers = [value for value in values if isinstance(value, int | float)]
         finite = all(math.isfinite(value) for value in numbers if isinstance(value, float))
-        if finite and (not numbers or (least <= min(numbers) and max(numbers) <= most)):
+        whole = not any(half_character(value) for value in values if isinstance(value, str))
+        if finite and whole and (not numbers or (least <= min(numbers) and max(numbers) <= most)):
             return
     for value in values if len(values) > 1 else ():
         check_all(name, [value], *kinds, least=least, most=most)

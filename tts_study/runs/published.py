@@ -15,16 +15,18 @@ both, in `finished` and `completion_tokens`, and the `strategy` and the size of 
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from tts_study.errors import UserError
-from tts_study.problems.files import listed, read_rows
+from tts_study.errors import UserError, one_line
+from tts_study.problems.files import half_character, listed, read_rows
 from tts_study.problems.load import Columns, read_problems
 from tts_study.prompts.steps import split_steps
 from tts_study.records import Completion, Cost, Problem, SearchResult
+from tts_study.runs.checks import LARGEST
 from tts_study.runs.store import OLD_NAMES, Run
 from tts_study.strategies import SEARCHES
 
@@ -81,7 +83,7 @@ def load_published(
     for problem, (place, row) in read_problems(rows, columns or Columns()):
         completions = _completions(place, row, scored)
         _check_alike(place, completions, results)
-        strategy = row["strategy"] if isinstance(row.get("strategy"), str) else strategy
+        strategy = one_line(row["strategy"]) if isinstance(row.get("strategy"), str) else strategy
         problems.append(problem)
         # what a search generated beyond its completions is not recorded
         cost = Cost(generated=sum(completion.tokens for completion in completions))
@@ -107,6 +109,8 @@ def _completions(place: str, row: Mapping[str, Any], scored: Scored) -> tuple[Co
         raise UserError(
             f"{place} has {len(texts):,} completions, and {MAX_COMPLETIONS:,} of a problem are read at most"
         )
+    if half := next(filter(None, map(half_character, texts)), None):
+        raise UserError(f"{place}: a completion has half a character, {half!a} (a lone surrogate): repair the row")
     if (longest := max(map(len, texts))) > MAX_TEXT:
         raise UserError(f"{place}: a completion has {longest:,} characters, and {MAX_TEXT:,} are read at most; cut it")
     scores = [()] * len(texts) if scored.ignore else _scores(place, row, scored, len(texts))
@@ -130,7 +134,7 @@ def _scores(place: str, row: Mapping[str, Any], scored: Scored, n: int) -> list[
     if len(scores) != n:
         raise UserError(f"{place} has {n} completions and step scores of {len(scores)}: give both for each")
     for score in (score for each in scores for score in each):
-        number = isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
+        number = isinstance(score, int | float) and not isinstance(score, bool) and abs(score) <= sys.float_info.max
         if not number or not (scored.logits or 0 <= score <= 1):
             hint = (
                 "; for a reward model's logits say --scores logits" if number else
@@ -163,7 +167,7 @@ def _of_each(values: Any, n: int) -> list[Any]:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if type(value) is int and 0 < value <= LARGEST else 0
 
 
 def _check_alike(place: str, completions: tuple[Completion, ...], before: list[SearchResult]) -> None:

@@ -23,6 +23,8 @@ def typed(name: str, value: Any, kind: Any) -> Any:
         converted = kind(value)
         if kind is int and float(value) != converted:
             raise ValueError
+        if kind is str:
+            str(converted).encode()  # not half a character, nor a byte of a command line that is not UTF-8
     except (ValueError, OverflowError):
         raise UserError(f"{name} must be {KINDS[kind]}, and {value!r} is not") from None
     return converted

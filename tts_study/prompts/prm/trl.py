@@ -52,10 +52,10 @@ def trl_tokens(
         [defused(tokenizer, problem), separator, *(defused(tokenizer, step) for step in steps)],
         add_special_tokens=False,
     )["input_ids"]
-    token_ids = problem_ids if tokenizer.bos_token_id is None else [tokenizer.bos_token_id, *problem_ids]
+    token_ids = [*([] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]), *problem_ids]
     positions = []
     for step_ids in steps_ids:
-        token_ids = [*token_ids, *step_ids, *separator_ids]
+        token_ids += [*step_ids, *separator_ids]
         positions.append(len(token_ids) - 1)
     return tuple(token_ids), tuple(positions)
 
