@@ -8,14 +8,17 @@ import random
 import signal
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from tests.scripted_engines import ScriptedPolicy, ScriptedPRM, run_strategy
-from tts_study.errors import UserError
+from tts_study import paths
+from tts_study.answers.memo import Memo, cache_file
+from tts_study.errors import EngineLost, UserError
 from tts_study.records import Problem
 from tts_study.runs import store
 
 PROBLEMS = tuple(Problem(f"p{i}", f"What is {i} and one?", "2") for i in range(60))
-SENTENCE, RESUMED = "one sentence", "every problem once"
+SENTENCE, RESUMED, AGAIN = "one sentence", "every problem once", "asked again"
 HEADER = {"n": 2, "seed": 0}
 
 
@@ -117,6 +120,46 @@ def restart(folder: Path, rng: random.Random) -> str:
     with store.writing(folder / "run.jsonl", HEADER | {"seed": 1}):
         pass  # an engine that did not start
     return _resumed(folder / "run.jsonl")
+
+
+def poison(folder: Path, rng: random.Random) -> str:
+    """Problems that stand together kill their engine with all that it was asked: only they are given up."""
+    first, path = rng.randrange(len(PROBLEMS) - 5), folder / "run.jsonl"
+    killers, others = PROBLEMS[first : first + 6], (*PROBLEMS[:first], *PROBLEMS[first + 6 :])
+
+    class Policy(ScriptedPolicy):
+        deaths = 0
+
+        async def complete(self, prefix: Any, **asked: Any) -> Any:
+            before = self.deaths
+            await asyncio.sleep(0.001)
+            self.deaths += prefix in map(self.prompt, killers)
+            if before != self.deaths:  # its own fault, or a neighbour's
+                raise EngineLost("The engine died.")
+            return await super().complete(prefix, **asked)
+
+    prm = ScriptedPRM({"2": 0.9, "3": 0.1})
+    try:
+        asyncio.run(run_strategy(
+            "best_of_n", PROBLEMS, Policy({"": ["2", "3"]}), prm, n=2, seed=0, path=path, header=HEADER, progress=False,
+            concurrency=len(PROBLEMS),
+        ))  # fmt: skip
+    except UserError:
+        stored = store.load(path).problems
+        return SENTENCE if sorted(stored, key=PROBLEMS.index) == list(others) else "WRONG: others were given up"
+    return "WRONG: solved"
+
+
+def memo(folder: Path, rng: random.Random) -> str:
+    """A bit flips in what is kept of the answers' parser: it is asked again, and no grade is another one."""
+    with patch.dict(os.environ, {paths.CACHE: str(folder)}):
+        kept = Memo()
+        assert "a" not in kept
+        kept["a"] = "7/6"
+        content = bytearray(cache_file().read_bytes())
+        content[rng.randrange(len(content) - 1)] ^= 1 << rng.randrange(8)
+        cache_file().write_bytes(content)
+        return "WRONG: believed" if "a" in Memo() else AGAIN
 
 
 def killed(folder: Path, rng: random.Random) -> str:

@@ -1,7 +1,8 @@
 """What happens when something fails: each fault is provoked several times, on scripted engines and small files.
 
 A fault has ended well if the run said why in one sentence (`UserError`), or was resumed and contains every problem
-exactly once with the results of an undisturbed run. docs/reliability.md says what is checked where.
+exactly once with the results of an undisturbed run, or if what was damaged was asked again. docs/reliability.md says
+what is checked where.
 """
 
 import gzip
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import damaged_runs
-from benchmarks.damaged_runs import RESUMED, SENTENCE
+from benchmarks.damaged_runs import AGAIN, RESUMED, SENTENCE
 from benchmarks.faulty_engines import FaultyEngine, asked_of_server, faulty_policy, faulty_prm
 from tts_study.engines.engine import Pooled, Sample
 from tts_study.errors import UserError
@@ -24,7 +25,8 @@ from tts_study.problems.load import load_problems
 from tts_study.profiles import load_profile
 from tts_study.study import Study
 
-NOT_SCORES = (float("nan"), float("inf"), -3, 7, "high", None, [0.5], True)
+NOT_SCORES = (float("nan"), float("inf"), -3, 7, "high", None, [0.5], True, 10**400)
+NOT_LOGPROBS = (float("nan"), float("-inf"), 3, "low", None, [-0.5], True, -(10**400))
 NOT_TOKENS = ((10**6,), (-1,), (1.5,), ("a",), (True,), (1,) * 600)
 
 
@@ -62,7 +64,7 @@ def run_faults(tries: int, seed: int) -> tuple[str, bool]:
                 began = time.monotonic()
                 outcomes[_outcome(fault, Path(folder), rng)] += 1
                 longest = max(longest, time.monotonic() - began)
-        good &= set(outcomes) <= {SENTENCE, RESUMED} and longest <= fault.limit
+        good &= set(outcomes) <= {SENTENCE, RESUMED, AGAIN} and longest <= fault.limit
         message = ", ".join(f"{outcome} ({count})" for outcome, count in outcomes.items())
         lines.append(f"| {fault.name} | {outcomes.total()} | {message} | {longest:.1f} | {fault.limit:g} |")
     return "\n".join(lines), good
@@ -93,8 +95,13 @@ def _tokens(folder: Path, rng: random.Random) -> str:
 
 
 def _counts(folder: Path, rng: random.Random) -> str:
-    cached: Any = rng.choice((-1, 10**6, "5", None, True))
+    cached: Any = rng.choice((-1, 10**6, "5", None, True, 10**400))
     return faulty_policy(FaultyEngine(sample=Sample((1,), True, None, cached)))
+
+
+def _logprob(folder: Path, rng: random.Random) -> str:
+    pair: Any = rng.choice(NOT_LOGPROBS), 1.0
+    return faulty_policy(FaultyEngine(sample=Sample((1,), True, None, 0, (pair,))), signals=True)
 
 
 def _bomb(folder: Path, rng: random.Random) -> str:
@@ -135,6 +142,7 @@ FAULTS = (
     Fault("a PRM returns too few or too many scores", 5, _rows),
     Fault("a policy returns tokens outside its vocabulary, or too many", 5, _tokens),
     Fault("a policy's count of cached tokens is impossible", 5, _counts),
+    Fault("a policy's log-probability is not the logarithm of a probability", 5, _logprob),
     Fault("a server's reply is 1 MB of gzip for 1 GiB", 5, _bomb, 0.1),
     Fault("a server's reply is JSON, a million levels deep", 5, _deep),
     Fault("a bit of a stored result flips", 5, damaged_runs.flip),
@@ -145,6 +153,8 @@ FAULTS = (
     Fault("two processes write one run", 5, damaged_runs.writers),
     Fault("a run fails to start, then is started with another seed", 5, damaged_runs.restart),
     Fault("the driver is killed at any moment (SIGKILL), then started again", 10, damaged_runs.killed, 5.0),
+    Fault("six of the problems kill their engine, and stand together", 5, damaged_runs.poison),
+    Fault("a bit flips in what is kept of the answers' parser", 5, damaged_runs.memo),
     Fault("a row of a data set is unusable", 5, _row),
     Fault("a row of a data set has 200,000 columns, none of them a problem", 20, _wide, 0.1),
     Fault("a notebook's parameter comes as text", 5, _parameter),

@@ -58,9 +58,9 @@ def faulty_prm(engine: FaultyEngine) -> str:
     return ACCEPTED
 
 
-def faulty_policy(engine: FaultyEngine) -> str:
+def faulty_policy(engine: FaultyEngine, *, signals: bool = False) -> str:
     """Ask a policy on such an engine for a sample; returns only if it is accepted."""
-    policy = VllmPolicy(policy_settings(load_profile("micro")), engine)  # type: ignore[arg-type]
+    policy = VllmPolicy(policy_settings(load_profile("micro", signals=signals)), engine)  # type: ignore[arg-type]
     asyncio.run(policy.complete(policy.prompt(PROBLEM), n=1, seed=0))
     return ACCEPTED
 

@@ -78,7 +78,7 @@ async def test_an_engine_that_was_lost_by_chance_costs_no_problem(tmp_path):
 
 async def test_engines_that_die_of_everything_end_the_run_soon(tmp_path):
     solver = Fragile(problem.id for problem in PROBLEMS)
-    named = r"5 engines in a row were lost, each at a single problem \((p/\d+, ){4}p/\d+\): .* poison"
+    named = r"10 engines in a row were lost, each at a single problem \((p/\d+, ){9}p/\d+\): .* poison"
     with pytest.raises(RunStopped, match=named):
         await run(solver, tmp_path / "run.jsonl", concurrency=2)
     assert solver.deaths <= 2 * attempts.LOSSES + 2 + attempts.ALONE

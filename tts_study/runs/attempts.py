@@ -18,7 +18,7 @@ from tts_study.records import Problem
 Outcome = Exception | None  # why a problem failed
 Solve = Callable[[Problem], Coroutine[Any, Any, Outcome]]
 LOSSES = 3  # engines lost in a row, with all that they were asked: then no problems are tried together any more
-ALONE = 5  # engines lost in a row at a single problem each: then the problems are not the cause
+ALONE = 10  # engines lost in a row at a single problem each: then the problems are not the cause
 
 
 async def tried(problems: Sequence[Problem], solve: Solve, concurrency: int, workers: int = 1) -> list[Outcome]:
