@@ -10,7 +10,7 @@ from tts_study import Study, paths
 from tts_study.profiles import Profile
 
 MIB = 2**20
-LEAST = 50 * MIB  # smaller processes are no engines: vLLM starts one that only watches what it shares
+LEAST = 50 * MIB  # smaller processes are not engines: vLLM starts one that only watches what it shares
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class Grid:
         return self.extended(label, ns, accuracy_n_P, other.tokens_M_n_P_K[cells], other.seconds_M_n[cells])
 
     def tokens(self, ns: Sequence[int] | None = None) -> pd.DataFrame:
-        """Tokens a problem, on average: columns method, n, and those of `cost.KINDS` that are a `Cost`'s."""
+        """Tokens a problem, on average: columns method, n, and those of `cost.COUNTED`."""
         rows = [
             dict(method=method, n=n) | dict(zip(cost.COUNTED, tokens_P_K.mean(axis=0), strict=False))
             for method, tokens_n_P_K in zip(self.strategies, self.tokens_M_n_P_K, strict=True)

@@ -100,7 +100,7 @@ def cache_file() -> Path:
 def _why_unsafe(file: os.stat_result) -> str:
     """Why a file's replies cannot be relied on; "" if they can. A pipe would be waited for."""
     if not stat.S_ISREG(file.st_mode):
-        return "it is no regular file"
+        return "it is not a regular file"
     if hasattr(os, "getuid") and file.st_uid != os.getuid():
         return "it is another user's"
     if os.name == "posix" and file.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -8,7 +8,6 @@ look like engines that are lost at everything.
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -47,22 +46,20 @@ async def tried(problems: Sequence[Problem], solve: Solve, concurrency: int, wor
     outcomes = dict(zip(problems, await _all(together, problems), strict=True))
     suspects = [problem for problem, outcome in outcomes.items() if isinstance(outcome, EngineLost)]
     random.Random(0).shuffle(suspects)
-    room, lost_in_row = asyncio.Semaphore(workers), 0
-    last: deque[str] = deque(maxlen=ALONE)
+    room = asyncio.Semaphore(workers)
+    lost: list[str] = []  # the problems at which engines were lost in a row
 
     async def alone(problem: Problem) -> Outcome:
-        nonlocal lost_in_row
         async with room:
             outcome = await solve(problem)
-        lost_in_row = lost_in_row + 1 if isinstance(outcome, EngineLost) else 0
-        if isinstance(outcome, EngineLost):
-            last.append(problem.id)
-        if lost_in_row == ALONE * workers:
-            at = ", ".join(last)
-            raise RunStopped(f"{lost_in_row} engines in a row were lost, each at a single problem ({at}): {outcome}")
-        if isinstance(outcome, EngineLost):
-            outcome = UserError(f"an engine was lost each time it was tried, also alone: {outcome}")
-        return outcome
+        if not isinstance(outcome, EngineLost):
+            lost.clear()
+            return outcome
+        lost.append(problem.id)
+        if len(lost) == ALONE * workers:
+            at = ", ".join(lost[-ALONE:])
+            raise RunStopped(f"{len(lost)} engines in a row were lost, each at a single problem ({at}): {outcome}")
+        return UserError(f"an engine was lost each time it was tried, also alone: {outcome}")
 
     outcomes |= zip(suspects, await _all(alone, suspects), strict=True)
     return [outcomes[problem] for problem in problems]
