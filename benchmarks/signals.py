@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from tts_study.engines.policy import VllmPolicy
 from tts_study.profiles import Profile
@@ -11,25 +12,30 @@ from tts_study.records import Problem
 from tts_study.runs.engines import policy_settings
 from tts_study.runs.run import at_once
 
-TURNS = 3
+TURNS = 7
 
 
 @dataclass(frozen=True)
 class SignalsBench:
-    """Tokens a second, by the best of all turns.
+    """Tokens a second.
 
     Attributes:
-        plain: without signals.
-        kept: with them.
+        plain: without signals, in each turn.
+        kept: with them, each measured right after the turn without.
     """
 
-    plain: float
-    kept: float
+    plain: tuple[float, ...]
+    kept: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        """With signals to without; the median over turns, since other work on the machine spoils some."""
+        return median(kept / plain for plain, kept in zip(self.plain, self.kept, strict=True))
 
     def __str__(self) -> str:
         return (
-            f"tokens a second: {self.plain:,.0f} without signals, {self.kept:,.0f} with them; "
-            f"ratio {self.kept / self.plain:.3f}"
+            f"tokens a second, medians of {len(self.plain)} turns: {median(self.plain):,.0f} without signals, "
+            f"{median(self.kept):,.0f} with them; ratio {self.ratio:.2f}"
         )
 
 
@@ -42,12 +48,11 @@ async def _bench(profile: Profile, problems: Sequence[Problem], n: int, seed: in
     plain = VllmPolicy(policy_settings(profile))
     kept = VllmPolicy(replace(plain.settings, signals=True), plain.engine)
     async with plain:
-        best = {policy: 0.0 for policy in (plain, kept)}
-        for policy in (plain, kept) * (TURNS + 1):  # the first turn of each warms it up
+        speeds: dict[VllmPolicy, list[float]] = {plain: [], kept: []}
+        for policy in (plain, kept) * (TURNS + 1):
             await plain.engine.forget()
-            speed = await _sample(policy, problems, n, seed, at_once(profile, n))
-            best[policy] = max(best[policy], speed)
-    return SignalsBench(*best.values())
+            speeds[policy].append(await _sample(policy, problems, n, seed, at_once(profile, n)))
+    return SignalsBench(*(tuple(each[1:]) for each in speeds.values()))  # the first turn warms up
 
 
 async def _sample(policy: VllmPolicy, problems: Sequence[Problem], n: int, seed: int, concurrency: int) -> float:

@@ -76,6 +76,15 @@ def test_a_search_finds_the_same_alone_and_beside_another_problem(rehearsal, str
     assert any(completion["finished"] for completion in alone["completions"])
 
 
+def test_signals_change_no_sample_and_tell_of_each_of_its_tokens(rehearsal):
+    found = rehearsal["signals"]
+    assert found["asynchronous"], "a step is planned while the last one runs"
+    assert found["kept"] == found["plain"]
+    for tokens, signals in zip(found["kept"], found["signals"], strict=True):
+        assert sum(signal["tokens"] for signal in signals) == len(tokens)
+        assert all(signal["logprob"] < 0 < signal["confidence"] for signal in signals)
+
+
 def test_the_samples_of_one_request_differ(rehearsal):
     samples = rehearsal["alone"]["best_of_n"]["completions"]
     assert len(samples) == N and len({tuple(completion["steps"]) for completion in samples}) > 1

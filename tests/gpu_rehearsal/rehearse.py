@@ -80,6 +80,8 @@ async def main(out: Path) -> None:
             note(f"{name}, alone")
             found["crowded"][name] = asdict((await asyncio.gather(*map(search.solve, problems)))[0])
             note(f"{name}, beside another problem")
+        found["signals"] = await signals(policy, problems[0])
+        note("signals")
         found["scores"] = await scores(prm, problems[0], found["alone"]["best_of_n"])
         note("scores")
         await asyncio.wait({serving_both, *keepers}, return_when=asyncio.FIRST_COMPLETED)
@@ -119,6 +121,19 @@ def facts(policy: VllmPolicy, prm: VllmPRM, problems: tuple[Problem, ...]) -> di
         "engines": [type(engine).__name__ for engine in (policy.engine, prm.engine)],
         "prompts": [len(policy.prompt(problem)) for problem in problems],
         "sampler": policy.sampler,
+    }
+
+
+async def signals(policy: VllmPolicy, problem: Problem) -> dict[str, Any]:
+    """The same samples without and with the policy's signals, and how vLLM schedules them."""
+    keeps = VllmPolicy(replace(policy.settings, signals=True), policy.engine)
+    asked = (each.complete(policy.prompt(problem), n=N, seed=SEED) for each in (policy, keeps))
+    plain, kept = await asyncio.gather(*asked)
+    return {
+        "asynchronous": policy.engine._llm.vllm_config.scheduler_config.async_scheduling,
+        "plain": [generation.token_ids for generation in plain.generations],
+        "kept": [generation.token_ids for generation in kept.generations],
+        "signals": [[asdict(signal) for signal in generation.signals] for generation in kept.generations],
     }
 
 

@@ -14,19 +14,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tts_study.engines import temporary
 from tts_study.engines.background import in_background
 from tts_study.engines.build import be_quiet, on_cpu
 from tts_study.engines.checkpoints import check_weights
-from tts_study.engines.engine import LEAST, Engine, NextToken, Pooled, Sample
+from tts_study.engines.engine import Engine, NextToken, Pooled, Sample
 from tts_study.engines.processes import SHUTDOWN_SECONDS, shut_down, spawn
 from tts_study.engines.reasons import ROOM, check_guard, oom_kills, why_lost, why_not_started
 from tts_study.engines.room import Machine, check_room, gpu_machine
 from tts_study.engines.settings import EngineSettings
 from tts_study.errors import EngineLost, EngineUnavailable, NotInstalled, UserError
-from tts_study.records import TOP, VLLM_SAMPLER
+from tts_study.records import VLLM_SAMPLER
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -36,6 +34,7 @@ SETTINGS = (
     "model", "dtype", "max_model_len", "max_num_seqs", "block_size", "gpu_memory_utilization", "tensor_parallel_size",
     "data_parallel_size", "enforce_eager",
 )  # fmt: skip
+SUMMARY = "summary_of_logprobs"  # by which a request asks `schedulers` for two numbers a token (`of_token`)
 _launching = threading.Lock()
 
 
@@ -143,7 +142,10 @@ class VllmEngine(Engine):
                 args = self.args()
                 from vllm.engine.arg_utils import AsyncEngineArgs
 
+                from tts_study.engines.schedulers import send_summaries
+
                 config = AsyncEngineArgs(**args).create_engine_config()
+                send_summaries(config.scheduler_config)
                 if self.starts_alone:
                     return spawn(config)
             return spawn(config)
@@ -168,11 +170,15 @@ class VllmEngine(Engine):
         return dict(sampling)
 
     async def _generate(self, token_ids: Sequence[int], sampling: Mapping[str, Any]) -> Sample:
-        output = await self._sampled(token_ids, self._sampling(sampling))
+        asked = self._sampling(sampling)
+        if "logprobs" in asked:
+            asked["extra_args"] = {**asked.get("extra_args", {}), SUMMARY: True}
+        output = await self._sampled(token_ids, asked)
         (sample,) = output.outputs
         stopped, cached = sample.finish_reason == "stop", output.num_cached_tokens or 0
-        logprobs = _logprobs(sample.logprobs) if "logprobs" in sampling else ()
-        return Sample(tuple(sample.token_ids), stopped, sample.stop_reason, cached, logprobs)
+        sums = sample.logprobs.logprobs if "logprobs" in asked else []
+        pairs = tuple(zip(sums[::2], sums[1::2], strict=True))
+        return Sample(tuple(sample.token_ids), stopped, sample.stop_reason, cached, pairs)
 
     async def _next_token(self, token_ids: Sequence[int], among: Sequence[int]) -> NextToken:
         asked = {"max_tokens": 1, "temperature": 0.0, "logprob_token_ids": list(among)}
@@ -258,10 +264,3 @@ class VllmEngine(Engine):
         """Empty the prefix cache of an engine that runs."""
         if self._llm is not None:
             await in_background(self._llm.reset_prefix_cache())
-
-
-def _logprobs(flat: Any) -> tuple[tuple[float, float], ...]:
-    """What `of_token` makes of each token, all at once: vLLM lists the sampled one first, and then the likeliest."""
-    values_T_K = np.array(flat.logprobs, dtype=float).reshape(-1, TOP + 1)  # no rows where nothing was sampled
-    confidence_T = -np.maximum(values_T_K[:, 1:], LEAST).mean(axis=1)
-    return tuple(zip(values_T_K[:, 0].tolist(), confidence_T.tolist(), strict=True))
