@@ -70,6 +70,11 @@ def test_extracts_the_last_box(text, answer):
         (r"The answer is 7, in a box \boxed{8}", "8"),
         ("The answer is not what anybody would have expected.", None),
         (r"The answer is 7, in a box \boxed{", None),
+        # written by SmolLM2
+        ("So, the final answer is 40.\n\nThe answer is determined by a step within that problem.", "40"),
+        ("Other than that, Eliza's answer is the same.", None),
+        ("We'll leave that answer – 20x – as is.", "20x"),
+        ("So the answer would be 2 * (2^3) = 2 * 8 = 16 bolts.", None),
     ],
 )
 def test_without_a_box_the_answer_is_what_is_said_to_be_it(text, answer):

@@ -134,7 +134,7 @@ def _value_in(words: str) -> str | None:
 
 
 def _first(part: str) -> str | None:
-    part = re.split(r"\\\]|\\\)|\$(?=\s|$)", CUT_WORDS.split(part)[0], maxsplit=1)[0].strip(" *_")
+    part = re.split(r"\\\]|\\\)|\$(?=\s|$)", CUT_WORDS.split(part)[0], maxsplit=1)[0].strip(" *_–—")
     if not part or is_prose(part) or len(part.split()) > MAX_WORDS and not is_value(part, words=0):
         return None
     return part

@@ -11,7 +11,7 @@ _NUMBERED = re.compile(r"\d+[.)]\s+\D")  # "1. First step"
 _VARIABLES = re.compile(r"[a-zA-Z]{2,3}(?=\s*[=_^+]|\s*$)|(?:sin|cos|tan|log|ln|sqrt|pi|and|or)")
 CUT_WORDS = re.compile(
     r"\s+(?:because|since|as|so|which|where|when|whenever|if|but|after|that|who|while|whereas|therefore|hence|thus|for|by|"
-    r"and (?:so|then|not|the|it|is|this)|not|rather|due|obtained|given)\b.*|\s+\(.*[a-z]{3}.*",
+    r"and (?:so|then|not|the|it|is|this)|not|rather|due|obtained|given)\b.*|\s+\([^()]*[a-z]{3}.*",
     re.IGNORECASE | re.DOTALL,
 )
 _PROSE = re.compile(
@@ -21,7 +21,8 @@ _PROSE = re.compile(
     r"from|and|of|"
     r"on|at|with|without|for|very|quite|somewhat|too|let|but|then|thus|so|just)\b.*|(?:correct|incorrect|right|wrong|clear|"
     r"unclear|valid|invalid|reasonable|plausible|consistent|fine|good|ok|okay|known|unknown|simple|easy|ready|follows?|below|"
-    r"above|unique|final|positive and|complete|done|sorry|hmm|wait|exact|accurate|acceptable|a|an|the)\b[ .!]*)",
+    r"above|unique|final|positive and|complete|done|determined|calculated|computed|derived|the same|sorry|hmm|wait|"
+    r"exact|accurate|acceptable|a|an|the)\b[ .!]*)",
     re.IGNORECASE | re.DOTALL,
 )
 
