@@ -156,7 +156,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({
         system_prompt=STEPS_PROMPT,
         temperature=0.8,
         max_tokens=384,
-        max_step_tokens=96,
+        max_step_tokens=384,
         max_model_len=1024,
     ),
 })  # fmt: skip
