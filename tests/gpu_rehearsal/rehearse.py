@@ -125,12 +125,11 @@ def facts(policy: VllmPolicy, prm: VllmPRM, problems: tuple[Problem, ...]) -> di
 
 
 async def signals(policy: VllmPolicy, problem: Problem) -> dict[str, Any]:
-    """The same samples without and with the policy's signals, and how vLLM schedules them."""
+    """The same samples without and with the policy's signals."""
     keeps = VllmPolicy(replace(policy.settings, signals=True), policy.engine)
     asked = (each.complete(policy.prompt(problem), n=N, seed=SEED) for each in (policy, keeps))
     plain, kept = await asyncio.gather(*asked)
     return {
-        "asynchronous": policy.engine._llm.vllm_config.scheduler_config.async_scheduling,
         "plain": [generation.token_ids for generation in plain.generations],
         "kept": [generation.token_ids for generation in kept.generations],
         "signals": [[asdict(signal) for signal in generation.signals] for generation in kept.generations],
