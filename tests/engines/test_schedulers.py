@@ -9,9 +9,8 @@ from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.outputs import LogprobsLists
 
-from tts_study.engines.engine import of_token
+from tts_study.engines.engine import SUMMARY, of_token
 from tts_study.engines.schedulers import SendsSummaries, SendsSummariesAsync, send_summaries
-from tts_study.engines.vllm import SUMMARY
 
 
 def logprobs(*values):

@@ -18,6 +18,7 @@ from tts_study.errors import UserError, one_line
 T = TypeVar("T")
 
 LEAST = -104.0  # the logarithm of the smallest 32-bit float
+SUMMARY = "summary_of_logprobs"  # by which a request asks `schedulers` for two numbers a token (`of_token`)
 
 
 @dataclass(frozen=True)

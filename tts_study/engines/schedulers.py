@@ -12,8 +12,7 @@ from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.outputs import LogprobsLists
 
-from tts_study.engines.engine import LEAST
-from tts_study.engines.vllm import SUMMARY
+from tts_study.engines.engine import LEAST, SUMMARY
 
 if TYPE_CHECKING:
     from vllm.config.scheduler import SchedulerConfig

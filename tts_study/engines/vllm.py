@@ -18,7 +18,7 @@ from tts_study.engines import temporary
 from tts_study.engines.background import in_background
 from tts_study.engines.build import be_quiet, on_cpu
 from tts_study.engines.checkpoints import check_weights
-from tts_study.engines.engine import Engine, NextToken, Pooled, Sample
+from tts_study.engines.engine import SUMMARY, Engine, NextToken, Pooled, Sample
 from tts_study.engines.processes import SHUTDOWN_SECONDS, shut_down, spawn
 from tts_study.engines.reasons import ROOM, check_guard, oom_kills, why_lost, why_not_started
 from tts_study.engines.room import Machine, check_room, gpu_machine
@@ -34,7 +34,6 @@ SETTINGS = (
     "model", "dtype", "max_model_len", "max_num_seqs", "block_size", "gpu_memory_utilization", "tensor_parallel_size",
     "data_parallel_size", "enforce_eager",
 )  # fmt: skip
-SUMMARY = "summary_of_logprobs"  # by which a request asks `schedulers` for two numbers a token (`of_token`)
 _launching = threading.Lock()
 
 
