@@ -37,6 +37,10 @@ def add_commands(commands: Any) -> None:
     _add_search_options(memory)
     memory.set_defaults(command=_memory)
 
+    bf16 = commands.add_parser("bf16", help="products of a bf16 model in bf16 compared with float32, on this processor")
+    bf16.add_argument("--policy", default="data/micro/8b", help="a checkpoint")
+    bf16.set_defaults(command=_bf16)
+
     servers = commands.add_parser("servers", help="engines on servers compared with engines in this process")
     _add_search_options(servers)
     servers.set_defaults(command=_servers)
@@ -128,6 +132,13 @@ def _memory(arguments: argparse.Namespace) -> None:
 
     profile = profile_of(arguments)
     print(measure_memory(profile, problems=arguments.problems, n=arguments.n, seed=arguments.seed))
+
+
+def _bf16(arguments: argparse.Namespace) -> None:
+    from benchmarks.bf16 import compare
+
+    for line in compare(arguments.policy):
+        print(line, flush=True)
 
 
 def _servers(arguments: argparse.Namespace) -> None:

@@ -267,6 +267,20 @@ def test_training_that_was_interrupted_ends_as_if_it_had_not_been(tmp_path, monk
     assert steps == [2, 4, 6]
 
 
+@pytest.mark.parametrize(
+    ("abilities", "dtype"),
+    [
+        ({"architecture": "x86_64", "avx512_f": True}, torch.bfloat16),
+        ({"architecture": "x86_64", "avx512_f": False}, torch.float32),
+        ({"architecture": "aarch64"}, torch.bfloat16),
+    ],
+)
+def test_training_does_not_use_bf16_where_the_processor_imitates_it(abilities, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
+    with training.precision():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
 def test_a_deepened_model_begins_by_saying_what_the_policy_says():
     torch.manual_seed(0)
     policy = build_model(TINY, seed=0).eval()

@@ -11,6 +11,8 @@ from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 from vllm.v1.attention.backends.registry import AttentionBackendEnum, register_backend
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
+from tts_study.engines.cpu.bf16 import imitates_bf16, widen
+
 BLOCK = 16  # tokens; the kernel takes multiples
 
 
@@ -26,3 +28,9 @@ class SmallBlocks(CPUAttentionBackend):
 
 class InProcess(UniProcExecutor):
     """vLLM's executor without a worker process; named here so that loading it registers the attention above."""
+
+    def _init_executor(self) -> None:
+        super()._init_executor()
+        if imitates_bf16():
+            for model in self.collective_rpc("get_model"):
+                widen(model)
