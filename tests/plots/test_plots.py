@@ -222,6 +222,21 @@ def test_small_against_large_labels_the_lines_and_keeps_its_labels_apart(tmp_pat
     assert pixels(figure, tmp_path).std() > 0.05
 
 
+def test_each_panel_of_prices_shows_its_own_options_and_frontier(tmp_path):
+    one = options()
+    two = one.assign(flops=10 * one["flops"], size="large")
+    table = pd.concat([one.assign(size="small"), two], ignore_index=True)
+    best = pd.concat([one.iloc[[0, -1]].assign(size="small"), two.iloc[[0]]])
+    figure = plots.accuracy_against_price(table, "flops", "Two sizes", frontier=best, panels="size")
+    assert_no_overlap(figure)
+    assert_on_page(figure)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["small", "large"]
+    assert [axes.lines[0].get_xdata().tolist() for axes in figure.axes] == [
+        one["flops"].iloc[[0, -1]].tolist(), two["flops"].iloc[[0]].tolist()
+    ]  # fmt: skip
+    assert pixels(figure, tmp_path).std() > 0.05
+
+
 def test_an_axis_of_prices_close_to_each_other_has_several_labels():
     table = options().assign(flops=lambda all: 1e9 * (1 + all["n"] / 32))
     figure = plots.accuracy_against_price(table, "flops", "Close", frontier=table.iloc[[0, -1]])

@@ -6,12 +6,13 @@ from types import MappingProxyType
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from tts_study.plots.curves import draw_baselines, label_accuracy, label_n
-from tts_study.plots.style import PLACES, WIDTH, finish, legend_columns, looks, style
+from tts_study.plots.style import PLACES, WIDTH, Look, finish, legend_columns, looks, style
 
 # names of prices in tables, and the labels of their axes
 PRICE_LABELS = {
@@ -55,7 +56,9 @@ def small_against_large(
         return _with_legend(figure, curves, colors, lines_of=lines_of)
 
 
-def accuracy_against_price(options: pd.DataFrame, price: str, title: str, *, frontier: pd.DataFrame) -> Figure:
+def accuracy_against_price(
+    options: pd.DataFrame, price: str, title: str, *, frontier: pd.DataFrame, panels: str = ""
+) -> Figure:
     """Accuracy of every option against its price, each strategy's budgets joined, with 95 % bands, and the frontier.
 
     Args:
@@ -64,28 +67,44 @@ def accuracy_against_price(options: pd.DataFrame, price: str, title: str, *, fro
         price: one of `PRICE_LABELS`.
         title: of the figure.
         frontier: the options that no other beats, as of `frontier.pareto`.
+        panels: a column of both tables, whose values get a panel each; empty: one panel for everything.
     """
-    colors = policy_colors(list(options["policy"].unique()))
     options = options.dropna(subset=[price])
-    drawn = looks(options["method"])
+    colors, drawn = policy_colors(list(options["policy"].unique())), looks(options["method"])
+    names = list(options[panels].unique()) if panels else [title]
+    height = 4.0 * len(names) + 1.4  # inches, of which the legend takes 1.4
     with style():
-        figure, axes = plt.subplots(figsize=(WIDTH, 5.4), layout="constrained")
-        axes.step(frontier[price], frontier["accuracy"], where="post", color="0.75", lw=5, zorder=1)
-        for (policy, method), rows in options.groupby(["policy", "method"], sort=False):
-            axes.plot(rows[price], rows["accuracy"], color=colors[policy], marker=drawn[method].marker, lw=1.6, ms=7)
-            if len(rows) > 1:
-                axes.fill_between(rows[price], rows["low"], rows["high"], color=colors[policy], alpha=0.12, lw=0)
-            else:
-                error = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
-                axes.errorbar(rows[price], rows["accuracy"], error, color=colors[policy], elinewidth=1.2, capsize=3)
+        figure, column = plt.subplots(
+            len(names), figsize=(WIDTH, height), sharex=True, sharey=True, squeeze=False, layout="constrained"
+        )
+        for axes, name in zip(column[:, 0], names, strict=True):
+            shown, best = (table[table[panels] == name] if panels else table for table in (options, frontier))
+            _draw_options(axes, shown, best, price, colors, drawn)
+            label_accuracy(axes, name)
+        if panels:
+            figure.suptitle(title)
         axes.set_xscale("log")
         if options[price].max() < 100 * options[price].min():  # powers of ten alone would be one label or two
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(EngFormatter(unit=UNITS[price]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(PRICE_LABELS[price])
-        label_accuracy(axes, title)
         return _with_legend(figure, options, colors, Line2D([], [], color="0.75", lw=5, label="Best for its price"))
+
+
+def _draw_options(
+    axes: Axes, options: pd.DataFrame, frontier: pd.DataFrame, price: str,
+    colors: Mapping[str, tuple[float, float, float]], drawn: Mapping[str, Look],
+) -> None:  # fmt: skip
+    """One panel of `accuracy_against_price`."""
+    axes.step(frontier[price], frontier["accuracy"], where="post", color="0.75", lw=5, zorder=1)
+    for (policy, method), rows in options.groupby(["policy", "method"], sort=False):
+        axes.plot(rows[price], rows["accuracy"], color=colors[policy], marker=drawn[method].marker, lw=1.6, ms=7)
+        if len(rows) > 1:
+            axes.fill_between(rows[price], rows["low"], rows["high"], color=colors[policy], alpha=0.12, lw=0)
+        else:
+            error = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
+            axes.errorbar(rows[price], rows["accuracy"], error, color=colors[policy], elinewidth=1.2, capsize=3)
 
 
 def policy_colors(policies: Sequence[str]) -> dict[str, tuple[float, float, float]]:
