@@ -31,7 +31,7 @@ Pair = tuple[Batch, Batch]  # solutions, judged solutions
 
 
 def train_self_judge(start: Path, samples: Path, folder: Path, seed: int, *, steps: int = STEPS) -> None:
-    """Train on solutions and verdicts together, on one core, and save a bf16 checkpoint in `folder`.
+    """Train on solutions and verdicts together, on all cores, and save a bf16 checkpoint in `folder`.
 
     Args:
         start: the policy's checkpoint.
@@ -41,7 +41,6 @@ def train_self_judge(start: Path, samples: Path, folder: Path, seed: int, *, ste
         steps: of the optimizer.
     """
     torch.manual_seed(seed)
-    torch.set_num_threads(1)
     tokenizer, pool = build_tokenizer(CONTEXT), read_samples([samples])
     model = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
     judge = Judge(model, tokenizer)
