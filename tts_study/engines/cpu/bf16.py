@@ -1,7 +1,7 @@
 """Products of bf16 weights on x86 processors without AVX-512, such as those of most laptops.
 
-PyTorch imitates bf16 there, and vLLM has no kernel of its own for it. The same product in float32, rounded to bf16 at its
-end, rounds the same sums in a fraction of the time: `python -m benchmarks bf16` prints it.
+PyTorch imitates bf16 there, and vLLM has no kernel of its own for it. The same product in float32, rounded to bf16 at
+its end, takes a fraction of the time: `python -m benchmarks bf16` prints it.
 """
 
 import torch
