@@ -4,7 +4,8 @@ import json
 
 from transformers import AutoModelForCausalLM
 
-from tts_study.analysis.verifiers import self_judge
+from tts_study import paths
+from tts_study.analysis.verifiers import self_judges
 from tts_study.engines.policy import VllmPolicy
 from tts_study.engines.self_prm import SelfPRM
 from tts_study.engines.settings import PolicySettings
@@ -19,7 +20,7 @@ TEXT = "Start with 52, add 40, subtract 20."
 def test_what_prm_self_asks_is_what_the_policy_is_trained_on(policy_folder, micro_tokenizer):
     micro = parse_problem(TEXT)
     steps = solutions(micro)[0]
-    _, prm_format = self_judge("micro")
+    _, prm_format = self_judges("micro")
     prm = SelfPRM(VllmPolicy(PolicySettings(model=str(policy_folder))), prm_format)
     trained = prm_document(micro_tokenizer, micro, steps)
     asked = prm.prompts(Problem("a", TEXT, "72"), steps)
@@ -45,3 +46,11 @@ def test_the_card_shows_both_policies(tmp_path):
     card = (tmp_path / "README.md").read_text()
     assert "| validation problems solved greedily | 0.500 | 0.450 |" in card and "self-judge\n--policy 3b" in card
     assert len((tmp_path / "quality.jsonl").read_text().splitlines()) == 2
+
+
+def test_no_committed_policy_solves_less_for_having_learned_to_judge():
+    judges, _ = self_judges("micro")
+    for judge in judges:
+        plain, taught = map(json.loads, (paths.root() / judge / "quality.jsonl").read_text().splitlines())
+        assert judge.endswith(f"self-{plain['policy']}") and taught["policy"] == f"self-{plain['policy']}"
+        assert taught["greedy"] >= plain["greedy"] - 0.03, "at most 3 points are lost"
