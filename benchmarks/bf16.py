@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -27,9 +28,8 @@ def compare(model: str) -> Iterator[str]:
     yield f"{'tokens':>8} {'bf16':>10} {'float32':>10} {'ratio':>6}"
     for rows in ROWS:
         inputs = [torch.randn(rows, weight.shape[1], dtype=torch.bfloat16) for weight in layers]
-        narrow = _median([lambda x=x, w=w: nn.functional.linear(x, w) for x, w in zip(inputs, layers, strict=True)])
-        copies = [lambda x=x, w=w, f=f: f(x, w, None) for x, w, f in zip(inputs, layers, wide, strict=True)]
-        other = _median(copies)
+        narrow = _median([partial(nn.functional.linear, x, w) for x, w in zip(inputs, layers, strict=True)])
+        other = _median([partial(f, x, w, None) for x, w, f in zip(inputs, layers, wide, strict=True)])
         yield f"{rows:8} {narrow * 1e6:7.0f} us {other * 1e6:7.0f} us {narrow / other:6.1f}"
 
 

@@ -4,6 +4,8 @@ PyTorch imitates bf16 there, and vLLM has no kernel of its own for it. The same 
 its end, takes a fraction of the time: `python -m benchmarks bf16` prints it.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -22,10 +24,11 @@ def widen(model: nn.Module) -> None:
     Args:
         model: as loaded; its weights, its inputs and its outputs keep their type.
     """
-    layers = [each for each in model.modules() if hasattr(each, "cpu_linear") and each.weight.dtype == torch.bfloat16]
+    layers: list[Any] = [each for each in model.modules() if hasattr(each, "cpu_linear")]  # vLLM's name for a product
+    layers = [layer for layer in layers if layer.weight.dtype == torch.bfloat16]
     if 4 * sum(layer.weight.numel() for layer in layers) <= LARGEST:
         for layer in layers:
-            layer.cpu_linear = InFloat32(layer.weight)  # vLLM's own place for how a layer multiplies
+            layer.cpu_linear = InFloat32(layer.weight)
 
 
 class InFloat32:
