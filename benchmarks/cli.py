@@ -137,8 +137,7 @@ def _memory(arguments: argparse.Namespace) -> None:
 def _bf16(arguments: argparse.Namespace) -> None:
     from benchmarks.bf16 import compare
 
-    for line in compare(arguments.policy):
-        print(line, flush=True)
+    print(asyncio.run(compare(arguments.policy)))
 
 
 def _servers(arguments: argparse.Namespace) -> None:

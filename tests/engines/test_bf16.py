@@ -30,9 +30,11 @@ def test_a_product_in_float32_is_the_exact_one_rounded_to_bf16(shape, bias):
 def test_only_the_linear_layers_of_vllm_s_bf16_models_change():
     bf16_layer, float32_layer = vllm_layer(torch.bfloat16, False), vllm_layer(torch.float32, False)
     others = nn.Embedding(4, 24, dtype=torch.bfloat16)
-    widen(nn.ModuleList([bf16_layer, float32_layer, others]))
+    packed = vllm_layer(torch.bfloat16, False)
+    packed.weight = nn.Parameter(torch.empty(0, dtype=torch.bfloat16))
+    widen(nn.ModuleList([bf16_layer, float32_layer, others, packed]))
     assert isinstance(bf16_layer.cpu_linear, InFloat32) and bf16_layer.weight.dtype == torch.bfloat16
-    assert float32_layer.cpu_linear is nn.functional.linear
+    assert float32_layer.cpu_linear is packed.cpu_linear is nn.functional.linear
     assert not hasattr(others, "cpu_linear")
 
 

@@ -24,7 +24,7 @@ PUBLISHED: Mapping[str, tuple[str, float]] = {
     "Qwen/Qwen2.5-Math-PRM-7B": ("Qwen2.5-Math-PRM-7B", 0.776),
 }
 MICRO = "data/micro/verifiers/quality.jsonl"
-SELF_JUDGES = ["data/micro/verifiers/self-3b", "data/micro/verifiers/self-8b"]
+SELF_JUDGES = ("data/micro/verifiers/self-3b", "data/micro/verifiers/self-8b")
 EXACT = "tts_study/micro/exact.py:exact"  # the micro world's checker, which is right by definition
 PAIRS = (("best", "majority"), ("weighted", "majority"), ("dvts", "weighted"), ("beam_search", "weighted"))
 PERFECT = {"f1": 1.0, "on_wrong": 1.0, "on_right": 1.0, "auroc": 1.0, "calibration_error": 0.0}
@@ -65,12 +65,12 @@ def own_accuracy(prm: str) -> dict[str, float]:
     return {"the PRM itself": measured["own_greedy"]} if "own_greedy" in measured else {}
 
 
-def self_judges(profile: str) -> tuple[list[str], str]:
+def self_judges(profile: str) -> tuple[Sequence[str], str]:
     """Policies of a profile that judge their own steps, the smallest first, and the format in which they are asked.
 
     Where any policy may be asked, in its own chat template: the profile's default policy, as "", and no format.
     """
-    return (SELF_JUDGES, RLHFLOW.name) if profile == "micro" else ([""], "")
+    return (SELF_JUDGES, RLHFLOW.name) if profile == "micro" else (("",), "")
 
 
 def _measured() -> dict[str, dict[str, float]]:

@@ -85,7 +85,7 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int = 100) -> floa
 
 
 def precision() -> torch.autocast:
-    """Autocast to bf16, but float32 on a processor where bf16 is imitated: a step takes five times as long there."""
+    """Autocast to bf16; float32 on a processor that imitates bf16, because bf16 is the slower one there."""
     return torch.autocast("cpu", torch.bfloat16, enabled=not imitates_bf16())
 
 

@@ -27,7 +27,10 @@ class SmallBlocks(CPUAttentionBackend):
 
 
 class InProcess(UniProcExecutor):
-    """vLLM's executor without a worker process; named here so that loading it registers the attention above."""
+    """vLLM's executor without a worker process; named here so that loading it registers the attention above.
+
+    It is also where a loaded model is at hand, so that `widen` can change how the model multiplies.
+    """
 
     def _init_executor(self) -> None:
         super()._init_executor()

@@ -25,7 +25,8 @@ def widen(model: nn.Module) -> None:
         model: as loaded; its weights, its inputs and its outputs keep their type.
     """
     layers: list[Any] = [each for each in model.modules() if hasattr(each, "cpu_linear")]  # vLLM's name for a product
-    layers = [layer for layer in layers if layer.weight.dtype == torch.bfloat16]
+    # where a plugin of vLLM's has a kernel, it packs the weight and leaves an empty one
+    layers = [layer for layer in layers if layer.weight.dtype == torch.bfloat16 and layer.weight.numel()]
     if 4 * sum(layer.weight.numel() for layer in layers) <= LARGEST:
         for layer in layers:
             layer.cpu_linear = InFloat32(layer.weight)
